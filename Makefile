@@ -65,7 +65,7 @@ DOM0 := $(addprefix $(B)/dom0-bin/,$(notdir $(DOM0_C:.c=)))
 GUEST := $(addprefix $(B)/guest-bin/,$(notdir $(GUEST_C:.c=)))
 KEMARI := $(if $(wildcard replicator/main.c),$(B)/kemari $(B)/dom0-bin/kemari)
 
-.PHONY: all deps xen demo check check-native check-san check-lab soak lint \
+.PHONY: all deps xen native-programs demo check check-native check-san check-lab soak lint \
 	install clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -84,6 +84,8 @@ demo: ## boot two hosts, protect a guest, cut the power, show what was lost
 
 check: ## all tests: native, sanitizers, lint, lab
 	$(Q)tests/check.sh
+
+native-programs: $(UNIT)
 
 check-native: $(UNIT) ## unit tests, contract and whole engine on the simulator
 	$(Q)tests/run-native.sh $(UNIT)
