@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * lab-confwd.c - forwards guests' console lines out of a lab host
+ *
+ * Follows xenconsoled's guest logs (DIR/guest-NAME.log) and writes each whole
+ * line as "NAME<tab>LINE<newline>" to a serial port, as soon as it is in the
+ * log.  A line that is not ended yet stays here; one longer than LINE_MAX_LEN
+ * leaves in pieces.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <termios.h>
+#include <unistd.h>
+
+#define PREFIX "guest-"
+#define SUFFIX ".log"
+
+enum {
+	LINE_MAX_LEN = 4096,
+	READ_LEN = 4096,
+};
+
+struct guest {
+	struct guest *next;
+	char name[NAME_MAX + 1];	/* without prefix and suffix */
+	int fd;				/* its log, -1: gone */
+	off_t done;			/* bytes of the log read */
+	char line[LINE_MAX_LEN];
+	size_t len;
+};
+
+static struct guest *guests;
+static int port = -1;
+
+/* Guest's name from a log's file name; false if it is no guest's log. */
+static bool guest_name(const char *file, char *name)
+{
+	size_t len = strlen(file);
+	size_t around = strlen(PREFIX) + strlen(SUFFIX);
+
+	if (len <= around || len > NAME_MAX ||
+	    strncmp(file, PREFIX, strlen(PREFIX)) ||
+	    strcmp(file + len - strlen(SUFFIX), SUFFIX))
+		return false;
+	memcpy(name, file + strlen(PREFIX), len - around);
+	name[len - around] = '\0';
+	return true;
+}
+
+static void write_all(const char *buf, size_t len)
+{
+	while (len) {
+		ssize_t n = write(port, buf, len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0) {
+			perror("lab-confwd: serial port");
+			exit(1);
+		}
+		buf += n;
+		len -= (size_t)n;
+	}
+}
+
+static void send_line(struct guest *g)
+{
+	char out[NAME_MAX + LINE_MAX_LEN + 3];
+	int n = snprintf(out, sizeof(out), "%s\t", g->name);
+
+	memcpy(out + n, g->line, g->len);
+	out[(size_t)n + g->len] = '\n';
+	write_all(out, (size_t)n + g->len + 1);
+	g->len = 0;
+}
+
+/* Forward what is new in the guest's log. */
+static void follow(struct guest *g)
+{
+	char buf[READ_LEN];
+	struct stat st;
+	ssize_t n;
+
+	if (!fstat(g->fd, &st) && st.st_size < g->done) {
+		lseek(g->fd, 0, SEEK_SET);	/* cut short: start again */
+		g->done = 0;
+	}
+	while ((n = read(g->fd, buf, sizeof(buf))) > 0) {
+		g->done += n;
+		for (ssize_t i = 0; i < n; i++) {
+			if (buf[i] != '\n')
+				g->line[g->len++] = buf[i];
+			if (buf[i] == '\n' || g->len == LINE_MAX_LEN)
+				send_line(g);
+		}
+	}
+}
+
+static struct guest *find_guest(const char *name)
+{
+	struct guest *g;
+
+	for (g = guests; g; g = g->next)
+		if (!strcmp(g->name, name))
+			return g;
+	g = calloc(1, sizeof(*g));
+	if (!g) {
+		perror("lab-confwd");
+		exit(1);
+	}
+	strcpy(g->name, name);
+	g->fd = -1;
+	g->next = guests;
+	guests = g;
+	return g;
+}
+
+static void log_changed(int dir, const char *file, bool gone)
+{
+	char name[NAME_MAX + 1];
+	struct guest *g;
+
+	if (!guest_name(file, name))
+		return;
+	g = find_guest(name);
+	if (g->fd < 0 && !gone) {
+		g->fd = openat(dir, file, O_RDONLY | O_CLOEXEC);
+		g->done = 0;
+	}
+	if (g->fd < 0)
+		return;
+	follow(g);
+	if (gone) {
+		close(g->fd);
+		g->fd = -1;
+	}
+}
+
+static void scan(int dir, const char *path)
+{
+	struct dirent *entry;
+	DIR *d = opendir(path);
+
+	while (d && (entry = readdir(d)))
+		log_changed(dir, entry->d_name, false);
+	if (d)
+		closedir(d);
+}
+
+static int open_port(const char *path)
+{
+	int fd = open(path, O_WRONLY | O_NOCTTY | O_CLOEXEC);
+	struct termios tio;
+
+	if (fd < 0 || tcgetattr(fd, &tio))
+		return -1;
+	cfmakeraw(&tio);
+	cfsetspeed(&tio, B115200);
+	tio.c_cflag |= CLOCAL;
+	return tcsetattr(fd, TCSANOW, &tio) ? -1 : fd;
+}
+
+int main(int argc, char **argv)
+{
+	_Alignas(struct inotify_event) char buf[READ_LEN];
+	int dir, watch;
+
+	if (argc != 3) {
+		fprintf(stderr, "usage: lab-confwd DIR PORT\n");
+		return 2;
+	}
+	port = open_port(argv[2]);
+	if (port < 0) {
+		perror(argv[2]);
+		return 1;
+	}
+	dir = open(argv[1], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	watch = inotify_init1(IN_CLOEXEC);
+	if (dir < 0 || watch < 0 ||
+	    inotify_add_watch(watch, argv[1], IN_CREATE | IN_MODIFY |
+			      IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE) < 0) {
+		perror(argv[1]);
+		return 1;
+	}
+	scan(dir, argv[1]);
+	for (;;) {
+		ssize_t n = read(watch, buf, sizeof(buf));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0) {
+			perror("lab-confwd: inotify");
+			return 1;
+		}
+		for (char *p = buf; p < buf + n;) {
+			struct inotify_event *e = (struct inotify_event *)p;
+
+			if (e->mask & IN_Q_OVERFLOW)
+				scan(dir, argv[1]);
+			else if (e->len)
+				log_changed(dir, e->name, e->mask &
+					    (IN_DELETE | IN_MOVED_FROM));
+			p += sizeof(*e) + e->len;
+		}
+	}
+}

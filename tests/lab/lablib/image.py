@@ -1,0 +1,260 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""image.py - initramfs of a host's dom0 and of guests, from installed files."""
+
+import glob
+import gzip
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+
+from . import conf
+from .conf import LabError
+from .cpio import Tree
+
+XEN_BIN = "/usr/lib/xen-4.17/bin"
+LIB_DIR = "/usr/lib/x86_64-linux-gnu"
+DOM0_BIN_DIR = os.path.join(conf.ROOT, "build/dom0-bin")
+
+XEN_PROGRAMS = ("xl", "oxenstored", "xenstored", "xenconsoled", "xenconsole",
+                "xen-init-dom0", "libxl-save-helper", "lsevtchn", "xen-hvmctx",
+                "xenctx", "xenstore-control")
+# Libraries that programs put into a running host may want.
+DOM0_LIBS = ("libgcc_s.so.1", "libxenctrl.so.4.17", "libxenguest.so.4.17",
+             "libxencall.so.1", "libxenforeignmemory.so.1",
+             "libxenevtchn.so.1", "libxenstore.so.4", "libxentoollog.so.1",
+             "libxendevicemodel.so.1", "libxengnttab.so.1",
+             "libevent-2.1.so.7", "libevent_core-2.1.so.7",
+             "libevent_openssl-2.1.so.7", "libevent_pthreads-2.1.so.7",
+             "liblz4.so.1", "libssl.so.3", "libcrypto.so.3")
+DOM0_BOOT_MODULES = ("xen-privcmd", "xen-evtchn", "xen-gntdev",
+                     "xen-gntalloc", "xenfs", "xen-blkback", "xen-netback",
+                     "e1000", "bridge")
+DOM0_MORE_MODULES = ("loop", "tun", "nbd", "sch_netem")
+GUEST_MODULES = ("xen-blkfront", "xen-netfront")
+
+
+def newest_kernel(cloud):
+    """Release of the newest installed Debian kernel: host's or guest's."""
+    found = []
+    for path in glob.glob("/boot/vmlinuz-6.1.0-*-amd64"):
+        m = re.fullmatch(r"/boot/vmlinuz-(6\.1\.0-(\d+)(-cloud)?-amd64)", path)
+        if m and bool(m[3]) == cloud:
+            found.append((int(m[2]), m[1]))
+    if not found:
+        name = "linux-image-cloud-amd64" if cloud else "linux-image-amd64"
+        raise LabError(f"no kernel of package {name} in /boot: run `make deps`")
+    return max(found)[1]
+
+
+def guest_kernel():
+    return f"/boot/vmlinuz-{newest_kernel(cloud=True)}"
+
+
+def _closure(programs):
+    """Libraries that @programs load, with the loader; static ones need none."""
+    env = dict(os.environ, LC_ALL="C")
+    run = subprocess.run(["ldd", *programs], env=env, text=True,
+                         capture_output=True, check=False)
+    missing = re.findall(r"^\s*(\S+) => not found", run.stdout, re.M)
+    if missing:
+        raise LabError("libraries not found on this machine: " +
+                       ", ".join(sorted(set(missing))))
+    return sorted(set(re.findall(r"(/\S+) \(0x", run.stdout)))
+
+
+def _add_programs(tree, programs):
+    """@programs: (path inside, path here); libraries keep their path."""
+    for inside, source in programs:
+        if not os.path.exists(source):
+            raise LabError(f"{source} is not installed: run `make deps`")
+        tree.file(inside, source, 0o755)
+    for lib in _closure([source for _, source in programs]):
+        tree.file(lib, lib, 0o755)
+
+
+def _add_busybox(tree):
+    busybox = shutil.which("busybox", path=f"/bin:/usr/bin:{conf.SBIN}")
+    if not busybox:
+        raise LabError("busybox is not installed: run `make deps`")
+    tree.file("bin/busybox", busybox, 0o755)
+    applets = subprocess.run([busybox, "--list"], text=True,
+                             capture_output=True, check=True).stdout.split()
+    for applet in applets:
+        if applet != "busybox":
+            tree.link(f"bin/{applet}", "busybox")
+
+
+def _add_modules(tree, release, boot, more=()):
+    """Modules of kernel @release; etc/modules.boot is in loading order."""
+    base = f"/lib/modules/{release}"
+    deps, paths = {}, {}
+    with open(f"{base}/modules.dep", encoding="ascii") as f:
+        for line in f:
+            path, _, needs = line.partition(":")
+            deps[path] = needs.split()
+            name = os.path.basename(path).split(".")[0].replace("_", "-")
+            paths[name] = path
+    order = []
+
+    def want(path):
+        for need in reversed(deps[path]):
+            want(need)
+        if path not in order:
+            order.append(path)
+
+    def want_all(names):
+        for name in names:
+            if name.replace("_", "-") not in paths:
+                raise LabError(f"kernel {release} has no module {name}")
+            want(paths[name.replace("_", "-")])
+
+    want_all(boot)
+    tree.text("etc/modules.boot",
+              "".join(f"{base}/{path}\n" for path in order))
+    want_all(more)
+    for path in order:
+        tree.file(f"{base}/{path}", f"{base}/{path}", 0o644)
+    tree.text(f"{base}/modules.dep", "".join(
+        f"{path}: {' '.join(deps[path])}\n" for path in order))
+
+
+def _base_tree():
+    tree = Tree()
+    for path in ("dev", "proc", "sys", "tmp", "root", "run", "etc", "mnt",
+                 "usr/local/bin", "var/log"):
+        tree.dir(path)
+    tree.char_dev("dev/console", 5, 1)
+    tree.char_dev("dev/null", 1, 3, 0o666)
+    tree.text("etc/passwd", "root::0:0:root:/root:/bin/sh\n")
+    tree.text("etc/group", "root:x:0:\n")
+    return tree
+
+
+def _cached(tree, directory, stem):
+    """Path of @tree's archive, written only if its inputs changed."""
+    digest = hashlib.sha256()
+    for line in tree.fingerprint():
+        digest.update(line.encode())
+    path = os.path.join(directory, f"{stem}-{digest.hexdigest()[:16]}")
+    if not os.path.exists(path):
+        for old in glob.glob(os.path.join(directory, f"{stem}-*")):
+            os.unlink(old)
+        _write_atomically(tree.write, path)
+    return path
+
+
+def _write_atomically(write, path):
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    fd, part = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".part-")
+    try:
+        with os.fdopen(fd, "wb") as out:
+            write(out)
+        os.chmod(part, 0o644)
+        os.rename(part, path)
+    except BaseException:
+        os.unlink(part)
+        raise
+
+
+def _compile(source, directory):
+    """Static build of one of our small C programs, cached by its text."""
+    with open(source, "rb") as f:
+        digest = hashlib.sha256(f.read()).hexdigest()[:16]
+    stem = os.path.splitext(os.path.basename(source))[0]
+    path = os.path.join(directory, f"{stem}-{digest}")
+    if os.path.exists(path):
+        return path
+    os.makedirs(directory, exist_ok=True)
+    part = f"{path}.{os.getpid()}"
+    try:
+        subprocess.run([os.environ.get("CC", "gcc"), "-std=c11",
+                        "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Werror",
+                        "-static", "-o", part, source], check=True)
+    except (OSError, subprocess.CalledProcessError) as e:
+        raise LabError(f"cannot build {source}: {e}") from e
+    os.rename(part, path)
+    return path
+
+
+def dom0_image():
+    """Path of the initramfs for both hosts' dom0."""
+    directory = os.path.join(conf.lab_dir(), "image")
+    src = os.path.join(conf.LAB_SRC, "dom0")
+    tree = _base_tree()
+    _add_busybox(tree)
+    programs = [(f"{XEN_BIN}/{name}", f"{XEN_BIN}/{name}")
+                for name in XEN_PROGRAMS]
+    for name in XEN_PROGRAMS:
+        tree.link(f"bin/{name}", f"{XEN_BIN}/{name}")
+    for name in ("chmod", "exists", "list", "ls", "read", "rm", "watch",
+                 "write"):
+        programs.append((f"bin/xenstore-{name}", f"/usr/bin/xenstore-{name}"))
+    programs.append(("bin/socat", "/usr/bin/socat"))
+    for lib in DOM0_LIBS:
+        programs.append((f"{LIB_DIR}/{lib}", f"{LIB_DIR}/{lib}"))
+    for path in sorted(glob.glob(f"{DOM0_BIN_DIR}/*")):
+        programs.append((f"usr/local/bin/{os.path.basename(path)}", path))
+    _add_programs(tree, programs)
+    _add_modules(tree, newest_kernel(cloud=False), DOM0_BOOT_MODULES,
+                 DOM0_MORE_MODULES)
+    for name in ("vif-bridge", "block"):
+        tree.file(f"etc/xen/scripts/{name}", os.path.join(src, name), 0o755)
+    tree.text("etc/xen/xl.conf", "")
+    tree.file("etc/xen/oxenstored.conf", "/etc/xen/oxenstored.conf", 0o644)
+    for path in ("var/lock", "run/xen", "run/xenstored", "var/log/xen/console",
+                 "var/lib/xen", "var/lib/xenstored"):
+        tree.dir(path)
+    tree.link("var/run", "/run")
+    for name in ("lab-agent", "lab-confwd"):
+        tree.file(f"bin/{name}",
+                  _compile(os.path.join(src, f"{name}.c"), directory), 0o755)
+    tree.file("init", os.path.join(src, "init"), 0o755)
+    tree.file("boot/guest-vmlinuz", guest_kernel(), 0o644)
+    return _cached(tree, directory, "dom0.cpio")
+
+
+def stock_xen():
+    """Debian's hypervisor, unpacked: QEMU's multiboot loader wants it so."""
+    if not os.path.exists(conf.STOCK_XEN):
+        raise LabError(f"{conf.STOCK_XEN} is not installed: run `make deps`")
+    st = os.stat(conf.STOCK_XEN)
+    path = os.path.join(conf.lab_dir(), "image",
+                        f"xen-stock-{st.st_size}-{st.st_mtime_ns}")
+    if not os.path.exists(path):
+        with gzip.open(conf.STOCK_XEN) as f:
+            data = f.read()
+        _write_atomically(lambda out: out.write(data), path)
+    return path
+
+
+def built_xen():
+    path = os.path.abspath(os.environ.get("LAB_XEN") or
+                           os.path.join(conf.ROOT, "build/xen/xen"))
+    if not os.path.exists(path):
+        raise LabError(f"no hypervisor at {path}: run `make xen`, or boot "
+                       "Debian's with --stock")
+    return path
+
+
+def guest_image(out, files, init):
+    """Write a guest's initramfs (gzip) to @out."""
+    for path in files + ([init] if init else []):
+        if not os.path.isfile(path):
+            raise LabError(f"{path}: no such file")
+    src = os.path.join(conf.LAB_SRC, "guest")
+    tree = _base_tree()
+    _add_busybox(tree)
+    _add_programs(tree, [(f"bin/{os.path.basename(path)}", path)
+                         for path in files])
+    _add_modules(tree, newest_kernel(cloud=True), GUEST_MODULES)
+    tree.file("bin/guest-setup", os.path.join(src, "guest-setup"), 0o755)
+    tree.file("init", init or os.path.join(src, "init"), 0o755)
+
+    def write(raw):
+        with gzip.GzipFile(fileobj=raw, mode="wb", compresslevel=1,
+                           filename="", mtime=0) as packed:
+            tree.write(packed)
+    _write_atomically(write, os.path.abspath(out))
