@@ -1,0 +1,211 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""drill.py - cut the power of a protected guest's host, judge what follows
+
+A guest on host a prints numbered lines, each with its clock's value, and
+keeps checking a working set in its memory.  It is protected towards host b
+while it runs; at a seeded moment the power of a goes; b takes over.  Judged
+from the outside (INV-2): every complete line that left a is part of the
+history that b continues.  A line is a fact the world has seen: b may repeat
+it byte by byte, but a line of b with the same number and another clock value
+contradicts it, and a number that b never reaches again was lost.
+"""
+
+import argparse
+import json
+import os
+import random
+import sys
+import time
+
+import labkit as k
+
+MIN_LINES = 100			# fewer prove nothing
+MAX_SILENCE_NS = 200_000_000	# last line before the cut
+
+
+def judge(before, after):
+    """Verdict on [(stamp, n, mono, real, text)] of host a and of host b."""
+    problems = []
+    seen = {n: text for _, n, _, _, text in before}
+    last = before[-1][1]
+    if not after:
+        return {"problems": ["no line came from host b"],
+                "lost_output": len(before), "clock_monotonic": False}
+    # Lines that left a are facts; b either repeats or continues them.
+    contradicted = [n for _, n, _, _, text in after
+                    if n in seen and seen[n] != text]
+    if contradicted:
+        problems.append("%d lines that left host a are unknown to the guest "
+                        "on host b, first N %d: a said %r" % (
+                            len(contradicted), contradicted[0],
+                            seen[contradicted[0]]))
+    new = [x for x in after if x[1] > last]
+    lost = 0
+    if not new:
+        problems.append("the counter did not go on past %d" % last)
+    elif new[0][1] != last + 1:
+        lost = new[0][1] - last - 1
+        problems.append("after N %d host b went on with N %d" % (
+            last, new[0][1]))
+    monotonic = True
+    for prev, cur in zip(new, new[1:]):
+        if cur[1] != prev[1] + 1:
+            problems.append("on host b N %d is followed by N %d" % (
+                prev[1], cur[1]))
+            break
+    history = [x for x in before] + new
+    for prev, cur in zip(history, history[1:]):
+        if cur[2] <= prev[2] or cur[3] < prev[3]:
+            monotonic = False
+            problems.append("the guest's clock went back or stood still: "
+                            "%r then %r" % (prev[4], cur[4]))
+            break
+    return {"problems": problems, "lost_output": lost + len(contradicted),
+            "clock_monotonic": monotonic}
+
+
+def run(opts, say):
+    """One drill on a lab that is up; its result as a dictionary."""
+    rng = random.Random(opts.seed)
+    name = "g"
+    result = {"seed": opts.seed, "policy": opts.unsafe_policy or "default"}
+
+    say("starting the guest on host a")
+    image = os.path.join(k.ROOT, "build", "check", "drill-guest.img")
+    os.makedirs(os.path.dirname(image), exist_ok=True)
+    k.guest_image(image, "drill-init", ["clockcheck"])
+    out_a, out_b = k.Console("a", name), k.Console("b", name)
+    k.create("a", name, image, vcpus=opts.vcpus,
+             args="ms=%d mb=32" % opts.interval_ms)
+    k.wait_for("the guest's first lines",
+               lambda: len(k.counters(out_a.lines())) > 20, 60)
+
+    say("protecting it towards host b while it runs")
+    k.receive("b")
+    extra = []
+    if opts.unsafe_policy:
+        extra = ["--unsafe-policy", opts.unsafe_policy]
+    k.protect("a", name, extra=extra)
+    k.wait_state("a", name, "protected", 120)
+
+    # A moment that nobody chose, and not before there is enough to judge.
+    time.sleep(rng.uniform(2, 5))
+    started = len(k.counters(out_a.lines()))
+    k.wait_for("%d lines under protection" % MIN_LINES,
+               lambda: len(k.counters(out_a.lines())) - started >= MIN_LINES,
+               120)
+    state = k.status("a", name)
+    time.sleep(rng.uniform(0, 1))
+
+    say("cutting the power of host a")
+    cut = int(k.lab("power-off", "a").split()[-1])
+    before = k.counters(out_a.lines())
+    result.update(lines_a=len(before), cut_ns=cut,
+                  silence_ms=round((cut - before[-1][0]) / 1e6, 1))
+    if len(before) < MIN_LINES or cut - before[-1][0] > MAX_SILENCE_NS:
+        raise k.DrillError("does not count: %d lines, the last one %.0f ms "
+                           "before the cut" % (
+                               len(before), result["silence_ms"]))
+
+    say("waiting for the guest on host b")
+    last = before[-1][1]
+    k.wait_for("the counter on host b past %d" % (last + 50),
+               lambda: any(x[1] > last + 50
+                           for x in k.counters(out_b.lines())),
+               opts.timeout)
+    raw = out_b.lines()
+    after = k.counters(raw)
+    result.update(judge(before, after))
+    bad = [t for _, t in out_a.lines() + raw if t.startswith("BAD")]
+    if bad:
+        result["problems"].append("the guest found: " + bad[0])
+    if not k.runs("b", name):
+        result["problems"].append("xl list on host b does not show " + name)
+    result.update(
+        memory_verified=not bad,
+        last_output_a=before[-1][4], first_output_b=after[0][4],
+        outage_ms=round((after[0][0] - before[-1][0]) / 1e6, 1),
+        checkpoints=state["checkpoints"],
+        dirty_pages_mean=state["dirty_pages_mean"],
+        pause_ms_p50=state["pause_ms_p50"], pause_ms_p99=state["pause_ms_p99"],
+        commit_ms_p50=state["commit_ms_p50"],
+        commit_ms_p99=state["commit_ms_p99"])
+    return result
+
+
+def prepare():
+    """Both hosts up and empty."""
+    k.up()
+    for host in "ab":
+        k.stop_kemari(host)
+        k.destroy_all(host)
+
+
+def tidy():
+    """Leave the lab as the next test wants it: hosts up, no guest."""
+    k.lab("power-on", "a", timeout=180)
+    k.put_programs("a")
+    for host in "ab":
+        k.stop_kemari(host)
+        k.destroy_all(host)
+
+
+def options(argv=None):
+    p = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    p.add_argument("--seed", type=int, default=None)
+    p.add_argument("--out", help="append the result to this JSON lines file")
+    p.add_argument("--vcpus", type=int, default=1)
+    p.add_argument("--interval-ms", type=int, default=20)
+    p.add_argument("--timeout", type=int, default=90,
+                   help="seconds to wait for host b")
+    p.add_argument("--unsafe-policy", choices=["none", "hold"],
+                   help="negative drill: tap off, or drain off")
+    p.add_argument("--expect", choices=["pass", "violation"], default="pass")
+    p.add_argument("--tries", type=int, default=1,
+                   help="drills until the expected verdict (negative ones)")
+    opts = p.parse_args(argv)
+    if opts.seed is None:
+        opts.seed = random.SystemRandom().randrange(1 << 31)
+    return opts
+
+
+def main():
+    opts = options()
+    first = opts.seed
+    for i in range(opts.tries):
+        opts.seed = first + i
+        started = time.monotonic()
+        prepare()
+        try:
+            result = run(opts, lambda s: print("  " + s, flush=True))
+        except k.DrillError as e:
+            print("drill: seed %d: %s" % (opts.seed, e))
+            for host, log in (("a", "protect"), ("b", "receive")):
+                print(k.rc(host, "tail -n 15 /var/log/kemari-%s.log" % log)[1]
+                      if host == "b" else "")
+            result = {"seed": opts.seed, "problems": ["not carried out: %s"
+                                                      % e], "void": True}
+        tidy()
+        violation = bool(result["problems"]) and not result.get("void")
+        result["verdict"] = ("void" if result.get("void") else
+                             "violation" if violation else "pass")
+        result["seconds"] = round(time.monotonic() - started, 1)
+        if opts.out:
+            os.makedirs(os.path.dirname(opts.out), exist_ok=True)
+            with open(opts.out, "a", encoding="utf-8") as f:
+                f.write(json.dumps(result) + "\n")
+        print(json.dumps(result, indent=1))
+        if result["verdict"] == opts.expect:
+            print("ok - drill seed %d: %s as expected" % (
+                opts.seed, opts.expect))
+            return 0
+        if opts.expect == "pass" and not result.get("void"):
+            break
+    print("not ok - drill seed %d: %s, expected %s" % (
+        opts.seed, result["verdict"], opts.expect))
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""labkit.py - what drills share: the lab, a guest, both ends of kemari."""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
+    os.path.abspath(__file__))))
+LAB = os.path.join(ROOT, "tests", "lab", "lab")
+REPL = {"a": "10.78.0.11", "b": "10.78.0.12"}
+OTHER = {"a": "b", "b": "a"}
+# Reports itself off only when the emulator's process is gone.
+FENCE = "/usr/local/bin/fence-by-power-switch"
+
+
+class DrillError(Exception):
+    """The drill could not be carried out (as opposed to: the proof failed)."""
+
+
+def lab(*args, check=True, timeout=120):
+    """Run a verb of the lab; its standard output, stripped."""
+    r = subprocess.run([LAB, *args], capture_output=True, text=True,
+                       timeout=timeout, stdin=subprocess.DEVNULL)
+    if check and r.returncode:
+        raise DrillError("lab %s: exit %d: %s" % (
+            " ".join(args), r.returncode, (r.stderr or r.stdout).strip()))
+    return r.stdout.strip()
+
+
+def on(host, command, check=True, timeout=120):
+    """Run a shell command in a host's dom0."""
+    return lab("exec", host, "--", "sh", "-c", command, check=check,
+               timeout=timeout)
+
+
+def rc(host, command, timeout=120):
+    """(exit status, stdout + stderr) of a shell command in dom0."""
+    r = subprocess.run([LAB, "exec", host, "--", "sh", "-c", command],
+                       capture_output=True, text=True, timeout=timeout,
+                       stdin=subprocess.DEVNULL)
+    return r.returncode, r.stdout + r.stderr
+
+
+def wait_for(what, fn, timeout):
+    """Poll fn() until it is true; its value."""
+    end = time.monotonic() + timeout
+    while True:
+        value = fn()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise DrillError("timed out after %d s: %s" % (timeout, what))
+        time.sleep(0.2)
+
+
+def daemon(host, log, argv):
+    """Start a program in dom0 that outlives the call; its output in log."""
+    on(host, "setsid %s >%s 2>&1 </dev/null &" % (
+        " ".join(shlex.quote(a) for a in argv), log))
+
+
+# --- hosts ---------------------------------------------------------------
+
+def put_programs(host):
+    """Bring the programs just built into a running dom0."""
+    bindir = os.path.join(ROOT, "build", "dom0-bin")
+    lab("put", host, os.path.join(bindir, "kemari"), "/usr/local/bin/kemari")
+    lab("put", host, os.path.join(ROOT, "tests", "system",
+                                  "fence-by-power-switch"), FENCE)
+    on(host, "chmod 755 /usr/local/bin/kemari " + FENCE)
+
+
+def up():
+    lab("up", timeout=300)
+    for host in "ab":
+        put_programs(host)
+
+
+# --- the guest -----------------------------------------------------------
+
+CONFIG = """name = "%(name)s"
+type = "pvh"
+kernel = "/boot/guest-vmlinuz"
+ramdisk = "/root/%(name)s.img"
+memory = %(memory)d
+maxmem = %(memory)d
+vcpus = %(vcpus)d
+cmdline = "console=hvc0 quiet %(args)s"
+on_poweroff = "destroy"
+on_reboot = "restart"
+on_crash = "destroy"
+"""
+
+
+def guest_image(out, init, programs):
+    """A guest initramfs with programs from build/guest-bin."""
+    args = []
+    for p in programs:
+        args += ["--add", os.path.join(ROOT, "build", "guest-bin", p)]
+    lab("guest-image", out, *args, "--init",
+        os.path.join(ROOT, "tests", "guest", init))
+
+
+def create(host, name, image, vcpus=1, memory=128, args=""):
+    """Put image and configuration on a host and start the guest."""
+    conf = CONFIG % {"name": name, "memory": memory, "vcpus": vcpus,
+                     "args": args}
+    path = os.path.join(ROOT, "build", "check", name + ".cfg")
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(conf)
+    lab("put", host, image, "/root/%s.img" % name)
+    lab("put", host, path, "/root/%s.cfg" % name)
+    on(host, "xl create /root/%s.cfg" % name, timeout=120)
+
+
+def runs(host, name):
+    """Is a domain of that name on the host (standby shells excluded)?"""
+    return rc(host, "xl list | awk 'NR>1 {print $1}' | grep -qx %s" %
+              shlex.quote(name))[0] == 0
+
+
+class Console:
+    """What left a host on a guest's console: [(arrival ns, line)]."""
+
+    def __init__(self, host, name):
+        self.path = lab("log", host, name)
+        self.skip = self._size()
+
+    def _size(self):
+        try:
+            return os.path.getsize(self.path)
+        except FileNotFoundError:
+            return 0
+
+    def lines(self):
+        try:
+            with open(self.path, "rb") as f:
+                f.seek(self.skip)
+                data = f.read()
+        except FileNotFoundError:
+            return []
+        out = []
+        # The last piece may be half a line: it is not complete output.
+        for raw in data.split(b"\n")[:-1]:
+            stamp, _, text = raw.partition(b" ")
+            if stamp.isdigit():
+                out.append((int(stamp),
+                            text.decode("utf-8", "replace").rstrip("\r")))
+        return out
+
+
+COUNTER = re.compile(r"^N (\d+) mono=(\d+) real=(\d+)$")
+
+
+def counters(lines):
+    """[(arrival ns, counter, mono ns, real ns, text)] of the full lines."""
+    out = []
+    for stamp, text in lines:
+        m = COUNTER.match(text)
+        if m:
+            out.append((stamp, int(m[1]), int(m[2]), int(m[3]), text))
+    return out
+
+
+# --- kemari --------------------------------------------------------------
+
+def receive(host, log="/var/log/kemari-receive.log", extra=()):
+    daemon(host, log, [
+        "kemari", "receive", "--listen", REPL[host], "--plaintext",
+        "--fence", "%s %s" % (FENCE, OTHER[host]), *extra])
+    wait_for("kemari receive listening on " + host,
+             lambda: rc(host, "grep -q listening " + log)[0] == 0, 20)
+
+
+def protect(host, name, log="/var/log/kemari-protect.log", extra=()):
+    daemon(host, log, ["kemari", "protect", name, "--to", REPL[OTHER[host]],
+                       "--plaintext", *extra])
+
+
+def status(host, name):
+    """The status object of a guest on a host, or None."""
+    code, text = rc(host, "kemari status --json " + shlex.quote(name))
+    if code:
+        return None
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise DrillError("kemari status --json is not JSON: %r" % text)
+
+
+def wait_state(host, name, state, timeout=120):
+    def reached():
+        s = status(host, name)
+        return s if s and s.get("state") == state else None
+    return wait_for("%s %s on host %s" % (name, state, host), reached,
+                    timeout)
+
+
+def stop_kemari(host):
+    """End every kemari on a host, as an operator who cleans up would."""
+    rc(host, "killall -9 kemari; rm -rf /run/kemari")
+
+
+def destroy_all(host):
+    rc(host, "for d in $(xl list | awk 'NR>2 {print $2}'); do"
+             " xl destroy $d; done")
