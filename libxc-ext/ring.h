@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * ring.h - the two shared pages of a guest: its xenstore and its console ring
+ *
+ * Everything in these pages is written by the guest and by daemons of the
+ * host at any time.  Nothing here follows an index or a length that was not
+ * checked, and no answer is worse than "not at rest" or "no such message".
+ * Times are nanoseconds of any monotonic clock.
+ */
+#ifndef KEMARI_RING_H
+#define KEMARI_RING_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+	RING_PAGE = 4096,
+	RING_STORE_SIZE = 1024,		/* each direction */
+	RING_STORE_PAYLOAD_MAX = 4096,	/* of one message */
+	RING_STORE_TYPES = 25,		/* message types are below this */
+	RING_STORE_TX_MAX = 16,		/* daemons allow a guest 10 */
+	RING_CONSOLE_IN = 1024,
+	RING_CONSOLE_OUT = 2048,
+	RING_WHY_MAX = 160,
+};
+
+/* A ring whose messages cannot be followed counts as at rest when it has
+ * stood still for so long while the guest ran. */
+#define RING_STILL_NS	200000000ull
+
+/** struct ring_store - the xenstore page */
+struct ring_store {
+	uint8_t req[RING_STORE_SIZE];
+	uint8_t rsp[RING_STORE_SIZE];
+	uint32_t req_cons, req_prod;
+	uint32_t rsp_cons, rsp_prod;
+	uint32_t server_features;
+	uint32_t connection;		/* 1: reconnect under way */
+	uint32_t error;
+};
+
+/** struct ring_console - the console page */
+struct ring_console {
+	uint8_t in[RING_CONSOLE_IN];
+	uint8_t out[RING_CONSOLE_OUT];
+	uint32_t in_cons, in_prod;
+	uint32_t out_cons, out_prod;
+};
+
+/** struct ring_head - precedes each message of the xenstore ring */
+struct ring_head {
+	uint32_t type;
+	uint32_t req_id;
+	uint32_t tx_id;
+	uint32_t len;
+};
+
+/**
+ * struct ring_track - what is known of one guest's xenstore ring
+ *
+ * Zero-initialised: nothing.  All of it is derived from the page; losing it
+ * costs at most RING_STILL_NS of waiting.
+ */
+struct ring_track {
+	bool req_known, rsp_known;	/* .req and .rsp are boundaries */
+	uint32_t req, rsp;		/* messages up to here were seen */
+	bool asked, answered;		/* the ids below are known */
+	uint32_t ask_id, answer_id;	/* of the last request and reply */
+	uint32_t ask_type;
+	uint32_t tx[RING_STORE_TX_MAX];	/* open transactions, oldest first */
+	unsigned int ntx;
+	uint32_t still_req, still_rsp;	/* producers when .since was set */
+	uint64_t since;			/* 0: never looked */
+};
+
+/**
+ * ring_store_settled() - Is the xenstore ring of a stopped guest at rest?
+ * @t:		What earlier looks found out; updated
+ * @page:	The live page
+ * @now:	Time of this look
+ * @why:	Gets a sentence unless at rest; RING_WHY_MAX bytes
+ *
+ * At rest: all requests are consumed, the last one is whole and answered in
+ * the ring, no reply is half written, no transaction is open.  A transaction
+ * that was not used within the last RING_STORE_SIZE bytes of requests while
+ * nobody looked is not seen: after a take-over its owner gets an error for
+ * it, as after any restart of the daemon.
+ *
+ * Return: 1 at rest, 0 not yet, -1 with EPROTO: the guest broke its ring
+ */
+int ring_store_settled(struct ring_track *t, const struct ring_store *page,
+		       uint64_t now, char *why);
+
+/**
+ * ring_store_copy() - Copy the page while the daemon may write to it
+ *
+ * Indices first, then data: whatever the indices of the copy cover was in
+ * place when they were read, because the guest, stopped, frees nothing.
+ */
+void ring_store_copy(void *dst, const void *src);
+
+/** ring_console_copy() - The same for the console page */
+void ring_console_copy(void *dst, const void *src);
+
+/** ring_console_produced() - Index that drained() waits for */
+uint32_t ring_console_produced(const struct ring_console *page);
+
+/**
+ * ring_console_drained() - Has the consumer read everything up to @produced?
+ * @left:	Bytes still to be read
+ *
+ * A distance beyond the ring's size means a guest that broke its indices;
+ * no console daemon reads such a ring, so nothing of it can leave: drained.
+ * Return: whether
+ */
+bool ring_console_drained(const struct ring_console *page, uint32_t produced,
+			  uint32_t *left);
+
+#endif
