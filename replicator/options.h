@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * options.h - the command line, checked, as one read-only structure
+ */
+#ifndef KEMARI_OPTIONS_H
+#define KEMARI_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define KEMARI_PORT "7812"
+
+enum {
+	EXIT_USAGE = 2,
+
+	OPTIONS_HOST_MAX = 256,
+	OPTIONS_PORT_MAX = 32,
+
+	MAX_EPOCH_MS_MIN = 1,
+	MAX_EPOCH_MS_MAX = 60000,
+	MAX_EPOCH_MS_DEFAULT = 100,
+	DIRTY_LIMIT_MIN = 64,		/* pages */
+	DIRTY_LIMIT_MAX = 1 << 22,	/* 16 GiB */
+	DIRTY_LIMIT_DEFAULT = 16384,	/* 64 MiB */
+	STAGING_MIB_MIN = 4,
+	STAGING_MIB_MAX = 65536,
+	STAGING_MIB_DEFAULT = 96,
+	HEARTBEAT_MS_MIN = 10,
+	HEARTBEAT_MS_MAX = 10000,
+	HEARTBEAT_MS_DEFAULT = 200,
+	TIMEOUT_MS_MIN = 100,
+	TIMEOUT_MS_MAX = 600000,
+	TIMEOUT_MS_DEFAULT = 2000,
+	GRACE_MS_MIN = 0,
+	GRACE_MS_MAX = 600000,
+	GRACE_MS_DEFAULT = 1000,
+};
+
+/* enum unsafe_policy - for the negative proofs only */
+enum unsafe_policy { UNSAFE_NOTHING, UNSAFE_POLICY_NONE, UNSAFE_POLICY_HOLD };
+
+struct options {
+	const char *domain;		/* name, ID or UUID; NULL: none given */
+	char host[OPTIONS_HOST_MAX];	/* of --to or --listen; "" none */
+	char port[OPTIONS_PORT_MAX];
+	bool plaintext;
+	bool json;
+	bool force;
+	bool standby_is_dead;
+	const char *fence;		/* shell command; NULL none */
+	uint32_t max_epoch_ms;
+	uint32_t dirty_limit;		/* pages */
+	uint32_t staging_mib;		/* of one checkpoint */
+	uint32_t heartbeat_ms;
+	uint32_t timeout_ms;		/* silence that makes suspicious */
+	uint32_t grace_ms;		/* from suspicion to fence */
+	enum unsafe_policy unsafe;
+};
+
+/** struct command - one verb; options are a string of its letters */
+struct command {
+	const char *name;
+	const char *args;	/* after the name, for the usage line */
+	const char *letters;	/* options it takes, as in the table of
+				 * options.c */
+	bool domain;		/* needs a domain */
+	bool optional_domain;	/* takes one */
+	int (*run)(const struct options *o);
+	const char *help;
+};
+
+/**
+ * options_parse() - Parse what follows the verb
+ * @c:		The verb
+ * @argc:	Number of arguments; argv[0] is the verb
+ * @argv:	Kept by reference in @o
+ * @o:		Filled in, defaults included
+ * Return: 0, or -1 after a message on standard error
+ */
+int options_parse(const struct command *c, int argc, char **argv,
+		  struct options *o);
+
+/** options_help() - Print the options of @c, one a line */
+void options_help(const struct command *c);
+
+#endif

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * status_print.h - a struct status as JSON and as text
+ */
+#ifndef KEMARI_STATUS_PRINT_H
+#define KEMARI_STATUS_PRINT_H
+
+#include <stdbool.h>
+
+struct json_object;
+struct status;
+
+/** struct status_facts - what the runner knows and the conductor does not */
+struct status_facts {
+	const char *peer;	/* HOST:PORT */
+	const char *transport;	/* "plaintext" */
+	const char *policy;	/* "hold-and-drain", or an unsafe one */
+	unsigned int life;	/* restarts of the worker */
+};
+
+/**
+ * status_json() - The snapshot as one JSON object
+ * Return: text to be freed by the caller, ending in a newline, or NULL
+ */
+char *status_json(const struct status *s, const struct status_facts *f);
+
+/** status_text() - The same for people, a line each; freed by the caller */
+char *status_text(const struct status *s, const struct status_facts *f);
+
+#endif
