@@ -59,7 +59,7 @@ void *recbuf_reserve(struct recbuf *b, uint16_t type, uint16_t flags,
 	size_t need;
 	uint8_t *at;
 
-	if (flags & ~RECORD_MANDATORY) {
+	if (flags & ~RECORD_FLAGS) {
 		errno = EINVAL;
 		return NULL;
 	}
@@ -121,7 +121,7 @@ int record_next(const void *bytes, size_t len, size_t *pos,
 	at += *pos;
 	memcpy(&head, at, sizeof(head));
 	length = le32toh(head.length);
-	if (head.zero || le16toh(head.flags) & ~RECORD_MANDATORY ||
+	if (head.zero || le16toh(head.flags) & ~RECORD_FLAGS ||
 	    length > RECORD_LENGTH_MAX ||
 	    padded(length) > len - *pos - sizeof(head))
 		return malformed();

@@ -16,6 +16,11 @@
 
 enum {
 	RECORD_MANDATORY = 1,		/* .flags: a reader must know .type */
+	RECORD_STICKY = 2,		/* .flags: left out of a checkpoint it
+					 * still holds as last sent; the first
+					 * save() after track() sends it; of
+					 * length 0: no more (PROTOCOL.md) */
+	RECORD_FLAGS = RECORD_MANDATORY | RECORD_STICKY,
 	RECORD_LENGTH_MAX = 4 << 20,	/* one record's bytes */
 	RECBUF_MAX = 64 << 20,		/* one buffer's bytes */
 	RECORD_TYPE_PLATFORM = 0x1000,	/* first type a platform may use */
