@@ -56,6 +56,15 @@ struct ring_head {
 	uint32_t len;
 };
 
+/** struct ring_stream - one direction, followed from message to message */
+struct ring_stream {
+	bool known;		/* .at is a boundary */
+	uint32_t at;		/* end of the last message whose head was seen:
+				 * beyond the producer if only half is there */
+	bool any;		/* .head is valid */
+	struct ring_head head;	/* last request, or last reply: no event */
+};
+
 /**
  * struct ring_track - what is known of one guest's xenstore ring
  *
@@ -63,34 +72,37 @@ struct ring_head {
  * costs at most RING_STILL_NS of waiting.
  */
 struct ring_track {
-	bool req_known, rsp_known;	/* .req and .rsp are boundaries */
-	uint32_t req, rsp;		/* messages up to here were seen */
-	bool asked, answered;		/* the ids below are known */
-	uint32_t ask_id, answer_id;	/* of the last request and reply */
-	uint32_t ask_type;
+	struct ring_stream req, rsp;
 	uint32_t tx[RING_STORE_TX_MAX];	/* open transactions, oldest first */
 	unsigned int ntx;
-	uint32_t still_req, still_rsp;	/* producers when .since was set */
-	uint64_t since;			/* 0: never looked */
+	uint32_t still_req, still_rsp;	/* producers at .since */
+	uint64_t since;			/* when they were first seen so */
+	bool looked;			/* the three above are valid */
+	bool moved;			/* last look: requests had been made */
+	bool unsure;			/* last look: 0 for want of knowledge */
 };
 
 /**
  * ring_store_settled() - Is the xenstore ring of a stopped guest at rest?
  * @t:		What earlier looks found out; updated
- * @page:	The live page
+ * @live:	The page
  * @now:	Time of this look
  * @why:	Gets a sentence unless at rest; RING_WHY_MAX bytes
  *
  * At rest: all requests are consumed, the last one is whole and answered in
- * the ring, no reply is half written, no transaction is open.  A transaction
- * that was not used within the last RING_STORE_SIZE bytes of requests while
- * nobody looked is not seen: after a take-over its owner gets an error for
- * it, as after any restart of the daemon.
+ * the ring, no reply is half written, no transaction is open.
+ *
+ * The ring keeps the last RING_STORE_SIZE bytes of each direction.  If more
+ * than that passed since the last look, the boundary between messages is
+ * found again in what is left; if that fails too (.unsure) the ring counts as
+ * at rest after RING_STILL_NS without a new byte.  A transaction that no
+ * message in those bytes belongs to is then not seen: after a take-over its
+ * owner gets an error for it, as after a restart of the daemon.
  *
  * Return: 1 at rest, 0 not yet, -1 with EPROTO: the guest broke its ring
  */
-int ring_store_settled(struct ring_track *t, const struct ring_store *page,
-		       uint64_t now, char *why);
+int ring_store_settled(struct ring_track *t, const void *live, uint64_t now,
+		       char *why);
 
 /**
  * ring_store_copy() - Copy the page while the daemon may write to it
@@ -104,7 +116,7 @@ void ring_store_copy(void *dst, const void *src);
 void ring_console_copy(void *dst, const void *src);
 
 /** ring_console_produced() - Index that drained() waits for */
-uint32_t ring_console_produced(const struct ring_console *page);
+uint32_t ring_console_produced(const void *live);
 
 /**
  * ring_console_drained() - Has the consumer read everything up to @produced?
@@ -114,7 +126,6 @@ uint32_t ring_console_produced(const struct ring_console *page);
  * no console daemon reads such a ring, so nothing of it can leave: drained.
  * Return: whether
  */
-bool ring_console_drained(const struct ring_console *page, uint32_t produced,
-			  uint32_t *left);
+bool ring_console_drained(const void *live, uint32_t produced, uint32_t *left);
 
 #endif
