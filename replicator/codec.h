@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * codec.h - page <-> record of a batch: zero, lz4, raw; both ways
+ *
+ * The encoder writes a whole PAGES or COPY message into the caller's buffer,
+ * which may be the one that is kept until the acknowledgement.  Each page
+ * stands for itself: version 1 of the protocol has no memory between pages.
+ */
+#ifndef KEMARI_CODEC_H
+#define KEMARI_CODEC_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "replicator/wire.h"
+
+enum {
+	/* Room that a message of WIRE_BATCH_MAX pages may need. */
+	CODEC_BATCH_ROOM = sizeof(struct wire_head) +
+			   sizeof(struct wire_batch) +
+			   WIRE_BATCH_MAX * (sizeof(struct wire_page) +
+					     WIRE_PAGE),
+};
+
+/** struct codec_stats - what an encoder did since it was made */
+struct codec_stats {
+	uint64_t zero, raw, lz4;	/* pages */
+	uint64_t bytes;			/* of messages finished */
+};
+
+struct codec;
+
+/**
+ * codec_new() - Make an encoder
+ * @features:	WIRE_FEATURE_LZ4: may compress
+ * Return: freed by codec_free(), or NULL with ENOMEM
+ */
+struct codec *codec_new(uint64_t features);
+void codec_free(struct codec *c);	/* NULL is fine */
+
+/**
+ * codec_start() - Begin a batch
+ * @out:	At least CODEC_BATCH_ROOM bytes, the caller's until finish
+ * @type:	WIRE_PAGES or WIRE_COPY
+ * @of:		Epoch or number of the copy
+ * @round:	0 for WIRE_PAGES
+ */
+void codec_start(struct codec *c, void *out, enum wire_type type, uint64_t of,
+		 uint32_t round);
+
+/**
+ * codec_add() - Encode one page into the batch
+ * @page:	WIRE_PAGE bytes; may change meanwhile (a running guest): what
+ *		arrives then is some mix, and the page is sent again later
+ * Return: 0, or -1 with ENOBUFS: WIRE_BATCH_MAX pages are in, finish first
+ */
+int codec_add(struct codec *c, uint64_t gfn, const void *page);
+
+/**
+ * codec_finish() - Seal the message
+ * Return: its length in @out, header included; 0 if no page was added
+ */
+size_t codec_finish(struct codec *c);
+
+const struct codec_stats *codec_stats(const struct codec *c);
+
+/**
+ * batch_next() - Read the page at *@pos of a batch and advance *@pos past it
+ * @body:	Body of a PAGES or COPY that passed wire_check()
+ * @len:	Its length
+ * @pos:	Start with sizeof(struct wire_batch)
+ * @data:	Set to the page's encoded bytes
+ * Return: 1, or 0 at the end
+ */
+int batch_next(const void *body, size_t len, size_t *pos,
+	       struct wire_page *out, const void **data);
+
+/**
+ * codec_decode() - Make the plain page
+ * @head:	From batch_next(), checked there
+ * @page:	WIRE_PAGE bytes; meaningless on failure
+ * Return: 0, or -1 with EPROTO: not a block of exactly WIRE_PAGE bytes
+ */
+int codec_decode(const struct wire_page *head, const void *data, void *page);
+
+#endif
