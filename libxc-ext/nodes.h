@@ -43,7 +43,7 @@ struct node_perm {
 	uint32_t perms;			/* 1 read, 2 write */
 };
 
-/** struct node - all its memory is one block, freed with the list */
+/** struct node - path and value are one block, freed with the list */
 struct node {
 	enum node_root root;
 	char *path;			/* "" is the root itself; "a/b" */
@@ -91,7 +91,7 @@ void nodes_free(struct nodes *l);
 int nodes_put(const struct nodes *l, struct recbuf *out);
 
 /**
- * nodes_get() - Take all RECORD_STORE_* records out of a list of records
+ * nodes_get() - The list becomes what the RECORD_STORE_* of @records say
  * @why:	Gets a sentence on failure, @why_len bytes
  * Return: 0, or -1: EPROTO a record is malformed or beyond a limit, ENOMEM;
  *	   @l is then as before
