@@ -73,11 +73,13 @@ static int write_all(int fd, const void *buf, size_t len)
 /* Send one frame; the peer always reads, so that this may block. */
 static int send_frame(int sock, char type, const void *body, size_t len)
 {
-	uint8_t frame[HEAD_LEN + FRAME_MAX] = {
-		(uint8_t)type, (uint8_t)(len >> 24), (uint8_t)(len >> 16),
-		(uint8_t)(len >> 8), (uint8_t)len,
-	};
+	static uint8_t frame[HEAD_LEN + FRAME_MAX];
 
+	frame[0] = (uint8_t)type;
+	frame[1] = (uint8_t)(len >> 24);
+	frame[2] = (uint8_t)(len >> 16);
+	frame[3] = (uint8_t)(len >> 8);
+	frame[4] = (uint8_t)len;
 	memcpy(frame + HEAD_LEN, body, len);
 	return write_all(sock, frame, HEAD_LEN + len);
 }

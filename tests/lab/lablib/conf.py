@@ -21,7 +21,7 @@ QEMU = "qemu-system-x86_64"
 HOST_MEM_MB = 2048
 DOM0_MEM_MB = 768
 XEN_ARGS = (f"console=com1 com1=115200 dom0_mem={DOM0_MEM_MB}M,"
-            f"max:{DOM0_MEM_MB}M sched=credit noreboot")
+            f"max:{DOM0_MEM_MB}M sched=credit bootscrub=0 noreboot")
 STOCK_XEN = "/boot/xen-4.17-amd64.gz"
 
 BOOT_TIMEOUT_S = float(os.environ.get("LAB_BOOT_TIMEOUT", "120"))

@@ -67,12 +67,11 @@ def _setup(stock):
     if xenstored not in ("oxenstored", "xenstored"):
         raise LabError(f"LAB_XENSTORED={xenstored}: must be oxenstored or "
                        "xenstored")
-    kernel = f"/boot/vmlinuz-{image.newest_kernel(cloud=False)}"
-    dom0 = image.dom0_image()
+    dom0 = os.path.relpath(image.dom0_image(), conf.lab_dir())
+    kernel = os.path.relpath(image.dom0_kernel(), conf.lab_dir())
     return {"stock": stock, "xen": conf.STOCK_XEN if stock else xen,
             "commands": {host: net.qemu_command(
-                host, xen, _xen_args(host, stock), kernel,
-                os.path.relpath(dom0, conf.lab_dir()), xenstored)
+                host, xen, _xen_args(host, stock), kernel, dom0, xenstored)
                 for host in conf.HOSTS}}
 
 
