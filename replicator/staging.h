@@ -50,6 +50,7 @@ enum staging_phase {
 /** struct staging_view - what is true of the session, changed as one */
 struct staging_view {
 	uint8_t session[16];
+	uint8_t host[16];	/* UUID of the primary's host: for the fence */
 	uint64_t generation;
 	uint64_t committed;	/* epoch; 0 none */
 	uint8_t digest[WIRE_DIGEST];	/* of .committed; COPIED: of the copy */
@@ -89,7 +90,7 @@ int staging_create(uint64_t pages, uint64_t state);
 
 /**
  * staging_open() - Map a memory file, new or left by a killed receiver
- * @fd:		Stays the caller's
+ * @fd:		Stays the caller's; open until staging_close()
  * @why:	WIRE_WHY_MAX bytes; a sentence on failure
  *
  * Everything in it is checked.  What was arriving is dropped.
@@ -124,12 +125,14 @@ uint64_t staging_free(const struct staging *st);
 /**
  * staging_shell_put() - Keep the shell's records; phase BUILDING
  * @session:	Of the primary
+ * @host:	UUID of the primary's host
  *
  * Forgets any checkpoint: call it when the old shell is gone.
  * Return: 0, or -1: EMSGSIZE more than WIRE_SHELL_MAX, ENOMEM
  */
 int staging_shell_put(struct staging *st, const uint8_t session[16],
-		      uint64_t generation, const void *records, size_t len);
+		      const uint8_t host[16], uint64_t generation,
+		      const void *records, size_t len);
 
 /** staging_shell() - The shell's records; NULL and 0 in phase EMPTY */
 const void *staging_shell(const struct staging *st, size_t *len);
