@@ -48,7 +48,8 @@ endif
 
 # --- sources ------------------------------------------------------------
 XEN_C := $(wildcard libxc-ext/xen_*.c) $(wildcard libxc-ext/platform_xen.c)
-CORE_C := $(filter-out replicator/main.c,$(wildcard replicator/*.c)) \
+PROG_C := $(wildcard replicator/main.c replicator/cmd_*.c replicator/run_*.c)
+CORE_C := $(filter-out $(PROG_C),$(wildcard replicator/*.c)) \
 	$(filter-out $(XEN_C),$(wildcard libxc-ext/*.c)) \
 	$(wildcard backends/gate_*.c)
 FAULT_C := $(wildcard tests/fault_*.c)
@@ -131,7 +132,7 @@ $(B)/libkemari-xen.a: $(call obj,$(XEN_C))
 	$(say) AR $@
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
-$(B)/kemari: $(call obj,replicator/main.c) $(B)/libkemari-xen.a $(B)/libkemari.a
+$(B)/kemari: $(call obj,$(PROG_C)) $(B)/libkemari-xen.a $(B)/libkemari.a
 	$(say) LD $@
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(XEN_LIBS) $(LIBS)
 

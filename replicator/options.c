@@ -232,6 +232,14 @@ int options_parse(const struct command *c, int argc, char **argv,
 	return whole(c, o);
 }
 
+void options_address(const struct options *o, char *out, size_t len)
+{
+	bool v6 = strchr(o->host, ':');
+
+	snprintf(out, len, "%s%s%s:%s", v6 ? "[" : "", o->host, v6 ? "]" : "",
+		 o->port);
+}
+
 void options_help(const struct command *c)
 {
 	char left[64];

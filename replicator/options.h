@@ -6,9 +6,10 @@
 #define KEMARI_OPTIONS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
-#define KEMARI_PORT "7812"
+#define KEMARI_PORT "7766"	/* LINK_TCP_PORT */
 
 enum {
 	EXIT_USAGE = 2,
@@ -21,7 +22,7 @@ enum {
 	MAX_EPOCH_MS_DEFAULT = 100,
 	DIRTY_LIMIT_MIN = 64,		/* pages */
 	DIRTY_LIMIT_MAX = 1 << 22,	/* 16 GiB */
-	DIRTY_LIMIT_DEFAULT = 16384,	/* 64 MiB */
+	DIRTY_LIMIT_DEFAULT = 0,	/* as much as staging takes */
 	STAGING_MIB_MIN = 4,
 	STAGING_MIB_MAX = 65536,
 	STAGING_MIB_DEFAULT = 96,
@@ -79,6 +80,9 @@ struct command {
  */
 int options_parse(const struct command *c, int argc, char **argv,
 		  struct options *o);
+
+/** options_address() - Host and port as one text, for link_tcp.h */
+void options_address(const struct options *o, char *out, size_t len);
 
 /** options_help() - Print the options of @c, one a line */
 void options_help(const struct command *c);

@@ -23,7 +23,7 @@ static const char *role_str(enum platform_role role)
 	return name[role];
 }
 
-static void uuid_str(const uint8_t u[16], char out[37])
+void uuid_str(const uint8_t u[16], char out[37])
 {
 	int i, n = 0;
 

@@ -6,8 +6,8 @@
 #define KEMARI_STATUS_PRINT_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
-struct json_object;
 struct status;
 
 /** struct status_facts - what the runner knows and the conductor does not */
@@ -26,5 +26,8 @@ char *status_json(const struct status *s, const struct status_facts *f);
 
 /** status_text() - The same for people, a line each; freed by the caller */
 char *status_text(const struct status *s, const struct status_facts *f);
+
+/** uuid_str() - 16 bytes as the usual 36 characters and a NUL */
+void uuid_str(const uint8_t u[16], char out[37]);
 
 #endif

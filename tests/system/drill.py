@@ -65,6 +65,16 @@ def judge(before, after):
             "clock_monotonic": monotonic}
 
 
+def harass(rng, name, say):
+    """Kill the workers of both sides a few times, wait for protection."""
+    for host, verb in (("a", "protect"), ("b", "receive")) * 2:
+        say("killing the worker of kemari %s on host %s" % (verb, host))
+        time.sleep(rng.uniform(0.2, 1.5))
+        k.kill_worker(host, verb)
+        time.sleep(1)
+        k.wait_state("a", name, "protected", 60)
+
+
 def run(opts, say):
     """One drill on a lab that is up; its result as a dictionary."""
     rng = random.Random(opts.seed)
@@ -95,6 +105,8 @@ def run(opts, say):
     k.wait_for("%d lines under protection" % MIN_LINES,
                lambda: len(k.counters(out_a.lines())) - started >= MIN_LINES,
                120)
+    if opts.harass:
+        harass(rng, name, say)
     state = k.status("a", name)
     time.sleep(rng.uniform(0, 1))
 
@@ -108,6 +120,11 @@ def run(opts, say):
                            "before the cut" % (
                                len(before), result["silence_ms"]))
 
+    if opts.harass:
+        say("killing the receiver again and again while it takes over")
+        for _ in range(5):
+            time.sleep(rng.uniform(0.2, 1.0))
+            k.kill_worker("b", "receive")
     say("waiting for the guest on host b")
     last = before[-1][1]
     k.wait_for("the counter on host b past %d" % (last + 50),
@@ -126,7 +143,7 @@ def run(opts, say):
         memory_verified=not bad,
         last_output_a=before[-1][4], first_output_b=after[0][4],
         outage_ms=round((after[0][0] - before[-1][0]) / 1e6, 1),
-        checkpoints=state["checkpoints"],
+        domid=state["domid"], checkpoints=state["checkpoints"],
         dirty_pages_mean=state["dirty_pages_mean"],
         pause_ms_p50=state["pause_ms_p50"], pause_ms_p99=state["pause_ms_p99"],
         commit_ms_p50=state["commit_ms_p50"],
@@ -161,6 +178,8 @@ def options(argv=None):
                    help="seconds to wait for host b")
     p.add_argument("--unsafe-policy", choices=["none", "hold"],
                    help="negative drill: tap off, or drain off")
+    p.add_argument("--harass", action="store_true",
+                   help="kill the workers of both sides again and again")
     p.add_argument("--expect", choices=["pass", "violation"], default="pass")
     p.add_argument("--tries", type=int, default=1,
                    help="drills until the expected verdict (negative ones)")

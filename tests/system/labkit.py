@@ -201,6 +201,28 @@ def wait_state(host, name, state, timeout=120):
                     timeout)
 
 
+def kill_worker(host, verb):
+    """SIGKILL the worker (the supervisor's child) of a running verb."""
+    code, text = rc(host, r"""
+for p in $(pidof kemari); do
+	parent=$(awk '/^PPid:/ {print $2}' /proc/$p/status)
+	tr '\0' ' ' </proc/$p/cmdline | grep -q '^[^ ]* %s ' || continue
+	tr '\0' ' ' </proc/$parent/cmdline 2>/dev/null |
+		grep -q '^[^ ]*kemari %s ' || continue
+	kill -9 $p && exit 0
+done
+exit 1""" % (verb, verb))
+    if code:
+        raise DrillError("no worker of kemari %s on host %s: %s" % (
+            verb, host, text))
+
+
+def guest_says(host, name, line):
+    """Type a line at a guest's console."""
+    on(host, "echo %s >$(xenstore-read /local/domain/$(xl domid %s)"
+             "/console/tty)" % (shlex.quote(line), shlex.quote(name)))
+
+
 def stop_kemari(host):
     """End every kemari on a host, as an operator who cleans up would."""
     rc(host, "killall -9 kemari; rm -rf /run/kemari")

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * cmd_check.c - kemari check: can this guest be protected, and there?
+ */
+#include <errno.h>
+#include <stdio.h>
+
+#include <json-c/json.h>
+
+#include "libxc-ext/platform.h"
+#include "replicator/commands.h"
+#include "replicator/options.h"
+#include "replicator/probe.h"
+
+static void print_json(const char *name, struct json_object *reasons)
+{
+	struct json_object *o = json_object_new_object();
+
+	json_object_object_add(o, "guest", json_object_new_string(name));
+	json_object_object_add(o, "eligible", json_object_new_boolean(
+			       !json_object_array_length(reasons)));
+	json_object_object_add(o, "reasons", reasons);
+	printf("%s\n", json_object_to_json_string_ext(o,
+			JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED));
+	json_object_put(o);
+}
+
+static void print_text(const char *name, const char *to,
+		       struct json_object *reasons)
+{
+	size_t i, n = json_object_array_length(reasons);
+
+	if (!n)
+		printf("%s can be protected%s%s\n", name,
+		       *to ? " by " : "", to);
+	for (i = 0; i < n; i++)
+		fprintf(stderr, "kemari check: %s: %s\n", name,
+			json_object_get_string(
+				json_object_array_get_idx(reasons, i)));
+}
+
+static void add(struct json_object *reasons, const char *text)
+{
+	json_object_array_add(reasons, json_object_new_string(text));
+}
+
+/* Everything against it, in @reasons; -1 if that could not be found out. */
+static int collect(struct platform *p, const struct options *o,
+		   struct platform_info *info, struct json_object *reasons)
+{
+	const char *sentence[PLATFORM_REASONS_MAX];
+	size_t i, n = PLATFORM_REASONS_MAX;
+	struct recbuf shell = { 0 };
+	char why[PROBE_WHY_MAX];
+	int rc = -1;
+
+	if (p->ops->info(p, info) || p->ops->check(p, sentence, &n))
+		goto out;
+	for (i = 0; i < n; i++)
+		add(reasons, sentence[i]);
+	rc = 0;
+	if (n || !*o->host)
+		goto out;
+	rc = p->ops->describe(p, &shell);
+	if (!rc && probe(o->host, o->port, info, shell.bytes, shell.used, why))
+		add(reasons, why);
+out:
+	if (rc)
+		fprintf(stderr, "kemari check: %s: %s\n", o->domain,
+			platform_why(p));
+	recbuf_free(&shell);
+	return rc;
+}
+
+int cmd_check(const struct options *o)
+{
+	struct json_object *reasons;
+	struct platform_info info;
+	struct platform *p;
+	char why[PLATFORM_WHY_MAX];
+	int status = 1;
+
+	if (platform_open_xen(&p, o->domain, why)) {
+		fprintf(stderr, "kemari check: %s: %s\n", o->domain, why);
+		return 1;
+	}
+	reasons = json_object_new_array();
+	if (!collect(p, o, &info, reasons)) {
+		status = json_object_array_length(reasons) ? 1 : 0;
+		if (o->json)
+			print_json(info.name, json_object_get(reasons));
+		else
+			print_text(info.name, o->host, reasons);
+	}
+	json_object_put(reasons);
+	p->ops->close(p);
+	return status;
+}

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * cmd_client.c - verbs that ask a running kemari over its control socket
+ *
+ * Every socket is asked; one that does not hold the guest says so.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "replicator/commands.h"
+#include "replicator/control.h"
+#include "replicator/options.h"
+#include "replicator/run.h"
+
+enum {
+	STATUS_TIMEOUT_MS = 5000,
+	ACT_TIMEOUT_MS = 120000,
+};
+
+struct asked {
+	const struct options *o;
+	const char *line;	/* request */
+	int timeout_ms;
+	unsigned int answers, failures;
+	char *answer;		/* CONTROL_ANSWER_MAX bytes */
+};
+
+static void ask(void *arg, const char *name)
+{
+	struct asked *a = arg;
+
+	if (!control_ask(name, a->line, a->answer, CONTROL_ANSWER_MAX,
+			 a->timeout_ms)) {
+		if (a->o->json && !a->o->domain)
+			printf("%s", a->answers ? ",\n" : "");
+		printf("%s", a->answer);
+		a->answers++;
+		return;
+	}
+	/* Not its guest; or a socket that a killed program left behind. */
+	if ((errno == EREMOTEIO && !strcmp(a->answer, RUN_NOT_MINE)) ||
+	    errno == ENOENT)
+		return;
+	fprintf(stderr, "kemari: %s: %s\n", name,
+		errno == EREMOTEIO ? a->answer : strerror(errno));
+	a->failures++;
+}
+
+static int ask_all(const struct options *o, const char *verb,
+		   const char *flags, int timeout_ms)
+{
+	struct asked a = { .o = o, .timeout_ms = timeout_ms };
+	char line[CONTROL_LINE_MAX];
+	int n, status = 1;
+
+	n = snprintf(line, sizeof(line), "%s %s%s%s", verb, flags,
+		     o->domain ? " " : "", o->domain ? o->domain : "");
+	if (n >= (int)sizeof(line)) {
+		fprintf(stderr, "kemari: domain '%.20s...' is too long: at "
+			"most %d bytes\n", o->domain, CONTROL_LINE_MAX - 64);
+		return 1;
+	}
+	a.line = line;
+	a.answer = malloc(CONTROL_ANSWER_MAX);
+	if (!a.answer) {
+		perror("kemari");
+		return 1;
+	}
+	if (o->json && !o->domain)
+		printf("[\n");
+	if (control_names(ask, &a) < 0)
+		fprintf(stderr, "kemari: %s: %s\n", KEMARI_RUN_DIR,
+			strerror(errno));
+	else if (o->domain && !a.answers && !a.failures)
+		fprintf(stderr, "kemari: %s: no kemari on this host protects "
+			"or holds it\n", o->domain);
+	else
+		status = a.failures ? 1 : 0;
+	if (o->json && !o->domain)
+		printf("]\n");
+	else if (!o->domain && !a.answers && !status)
+		printf("no guest is protected or held on this host\n");
+	free(a.answer);
+	return status;
+}
+
+int cmd_status(const struct options *o)
+{
+	return ask_all(o, "status", o->json ? "json" : "text",
+		       STATUS_TIMEOUT_MS);
+}
+
+int cmd_unprotect(const struct options *o)
+{
+	if (o->force && !o->standby_is_dead) {
+		fprintf(stderr, "kemari unprotect: --force needs "
+			"--standby-is-dead: it lets the guest run on without "
+			"the standby's word; if the standby ever takes over, "
+			"the guest runs twice\n");
+		return EXIT_USAGE;
+	}
+	return ask_all(o, "unprotect", o->force ? "dead" : "agreed",
+		       ACT_TIMEOUT_MS);
+}
+
+int cmd_failover(const struct options *o)
+{
+	if (!o->force) {
+		fprintf(stderr, "kemari failover: --force is needed: it takes "
+			"over without the fence; if the primary still runs "
+			"the guest, the guest runs twice\n");
+		return EXIT_USAGE;
+	}
+	return ask_all(o, "failover", "force", ACT_TIMEOUT_MS);
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * probe.h - would that secondary take this guest?
+ *
+ * A short session over a blocking connection: HELLO, SHELL, END.  The
+ * secondary really builds the shell, and destroys it again; the guest is not
+ * touched.
+ */
+#ifndef KEMARI_PROBE_H
+#define KEMARI_PROBE_H
+
+#include <stddef.h>
+
+struct platform_info;
+
+enum {
+	PROBE_TIMEOUT_S = 20,		/* for each step */
+	PROBE_WHY_MAX = 1400,
+};
+
+/**
+ * probe() - Ask the secondary at @host, @port
+ * @info:	The guest
+ * @shell:	Its description, from platform->ops->describe
+ * @why:	PROBE_WHY_MAX bytes; gets a sentence on failure
+ * Return: 0 it takes the guest, -1 with errno
+ */
+int probe(const char *host, const char *port, const struct platform_info *info,
+	  const void *shell, size_t len, char *why);
+
+#endif
