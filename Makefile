@@ -94,8 +94,8 @@ check-native: $(UNIT) ## unit tests, contract and whole engine on the simulator
 check-san: ## the same under address and undefined-behaviour sanitizers
 	$(Q)$(MAKE) --no-print-directory SAN=1 check-native
 
-check-lab: ## the tests that need the two-host lab
-	$(Q)tests/check-lab.sh
+check-lab: xen all ## the tests that need the two-host lab
+	$(Q)tests/check.sh lab
 
 soak: ## long runs in the lab; resumable, results in build/soak/
 	$(Q)tests/soak.sh
