@@ -16,10 +16,13 @@
 #define MASK(i)		((i) & (RING_STORE_SIZE - 1))
 
 enum {
+	TYPE_WATCH = 4,
+	TYPE_UNWATCH = 5,
 	TYPE_TRANSACTION_START = 6,
 	TYPE_TRANSACTION_END = 7,
 	TYPE_WATCH_EVENT = 15,
 	TYPE_ERROR = 16,
+	TYPE_RESET_WATCHES = 21,
 	HEAD = sizeof(struct ring_head),
 	MESSAGE_MAX = HEAD + RING_STORE_PAYLOAD_MAX,
 };
@@ -144,6 +147,9 @@ static void saw_request(struct ring_track *t, const struct ring_head *h)
 {
 	t->req.any = true;
 	t->req.head = *h;
+	if (h->type == TYPE_WATCH || h->type == TYPE_UNWATCH ||
+	    h->type == TYPE_RESET_WATCHES)
+		t->rewatched = true;
 	if (h->type == TYPE_TRANSACTION_END)
 		tx_forget(t, h->tx_id);
 	else
@@ -160,8 +166,10 @@ static void follow(struct ring_track *t, const struct ring_store *p,
 	if (s->known && prod - s->at > RING_STORE_SIZE && ahead > MESSAGE_MAX)
 		s->known = false;
 	if (!s->known) {
-		if (s == &t->req)
+		if (s == &t->req) {
 			t->ntx = 0;
+			t->rewatched = true;
+		}
 		find_boundary(s, ring, prod);
 	}
 	while (s->known && prod - s->at >= HEAD &&

@@ -80,6 +80,8 @@ struct ring_track {
 	bool looked;			/* the three above are valid */
 	bool moved;			/* last look: requests had been made */
 	bool unsure;			/* last look: 0 for want of knowledge */
+	bool rewatched;			/* the guest may have set or removed
+					 * watches; for the caller to clear */
 };
 
 /**

@@ -57,10 +57,9 @@ int xen_store_event_fd(struct xen_store *s);
  * xen_store_events() - What happened to the domain
  * @reason:	SHUTDOWN_* if shut down; may be NULL
  *
- * Level, not edge: a domain that is gone stays gone.  Costs nothing, not even
- * a system call to speak of, while the fd is quiet; call it also now and
- * then without the fd: the daemon tells nothing about domains that were never
- * introduced to it.
+ * Level, not edge: a domain that is gone stays gone.  One short hypercall
+ * while the fd is quiet.  Call it now and then without the fd too: the daemon
+ * tells nothing of the end of a domain that was never introduced to it.
  * Return: set of enum platform_event (SHUTDOWN, GONE), 0 none, -1 failure
  */
 int xen_store_events(struct xen_store *s, uint32_t *reason);
@@ -138,7 +137,9 @@ int xen_store_remove(struct xen_store *s);
  * xl leaves a process behind for each domain that it creates, which destroys
  * the domain when it has shut down; a domain that was taken over has none.
  * Call when events() says SHUTDOWN: the domain is destroyed and its nodes are
- * removed.  A domain suspended by xl save is left alone.
+ * removed, whatever the reason was, for nobody knows here how to boot it
+ * anew.  A domain suspended by xl save is left alone.  Unmap its memory
+ * before, or it stays as a zombie until then.
  * Return: 1 reaped, 0 not shut down or suspended, -1 failure
  */
 int xen_store_reap(struct xen_store *s);
