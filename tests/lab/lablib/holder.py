@@ -15,6 +15,7 @@ host's emulator ends.
 import fcntl
 import json
 import os
+import shutil
 import signal
 import socket
 import threading
@@ -39,7 +40,8 @@ class Host:
         self.since = time.time()	# of the present state
         self.watchers = []		# sockets closed when the emulator ends
         self.collector = None
-        os.makedirs(self.path(""), exist_ok=True)
+        shutil.rmtree(self.path(""), ignore_errors=True)	# older logs
+        os.makedirs(self.path(""))
 
     def path(self, name):
         return os.path.join(conf.lab_dir(), self.name, name)

@@ -17,6 +17,7 @@ CLONE_NEWPID = 0x20000000
 CLONE_NEWNET = 0x40000000
 SIOCGIFFLAGS, SIOCSIFFLAGS = 0x8913, 0x8914
 IFF_UP = 1
+DEBUG_PORT = 0x4b0	# lab-confwd.c writes there
 CONSOLE_FD = 3		# where an emulator finds the pipe for guests' consoles
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -176,8 +177,8 @@ def qemu_command(host, xen, xen_args, dom0_kernel, dom0_image, xenstored):
                "-chardev", f"file,id=com1,path={log.replace(',', ',,')},"
                "append=on",
                "-serial", "chardev:com1",
-               "-chardev", f"file,id=com2,path=/dev/fd/{CONSOLE_FD}",
-               "-serial", "chardev:com2",
+               "-chardev", f"file,id=guests,path=/dev/fd/{CONSOLE_FD}",
+               "-device", f"isa-debugcon,chardev=guests,iobase={DEBUG_PORT}",
                "-kernel", xen, "-append", xen_args,
                "-initrd", f"{dom0_kernel} {dom0_args},{image}"]
     for slot, net in enumerate(conf.NETS, 3):
