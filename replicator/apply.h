@@ -18,6 +18,7 @@
 /** struct apply - where an apply stands; zero-initialised is the start */
 struct apply {
 	uint64_t epoch;		/* under way; 0 none */
+	uint64_t copy;		/* staging_slot.copy of it */
 	uint64_t next;		/* index of the next page */
 	uint64_t stored;	/* pages with bytes before it */
 	uint64_t began_ns;
