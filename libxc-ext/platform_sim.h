@@ -139,8 +139,6 @@ int sim_shutdown(struct sim_world *w, unsigned int host, uint32_t domid,
 		 uint32_t reason);
 /** sim_destroy() - xl destroy */
 int sim_destroy(struct sim_world *w, unsigned int host, uint32_t domid);
-/** sim_unpause() - xl unpause: drops no pause of Kemari's */
-int sim_unpause(struct sim_world *w, unsigned int host, uint32_t domid);
 /** sim_lose_dirty() - Dirty information is lost */
 int sim_lose_dirty(struct sim_world *w, unsigned int host, uint32_t domid);
 /** sim_ineligible() - check() gives @reason; NULL: no more. Kept, not copied */
