@@ -19,13 +19,21 @@
  *
  * Errors common to all commands: -EPERM not the control domain, -ESRCH no such
  * domain, -EOPNOTSUPP not an HVM or PVH domain, -EINVAL a reserved field is
- * not zero or a value is out of range, -ENOENT Kemari not enabled for it,
- * -ESTALE the generation is not the domain's.
+ * not zero, a value is out of range or the command is not for the domain's
+ * role, -ENOENT Kemari not enabled for it, -ESTALE the generation is not the
+ * domain's (ENABLE: lower than one it had before), -EAGAIN the command needs
+ * a domain that Kemari has stopped.
  */
 #ifndef __XEN_PUBLIC_HVM_KEMARI_H__
 #define __XEN_PUBLIC_HVM_KEMARI_H__
 
+#ifdef __XEN__
 #include "../xen.h"
+#else
+#include <xen/xen.h>
+#endif
+
+#if defined(__XEN__) || defined(__XEN_TOOLS__)
 
 #define HVMOP_kemari            64   /* far above upstream's last one */
 #define KEMARI_VERSION          1
@@ -102,6 +110,8 @@ struct xen_hvm_kemari_disable {
 #define KEMARI_QF_LIMIT         2u   /* The dirty limit was reached. */
 #define KEMARI_QF_LOST          4u   /* Dirty information was lost: copy afresh. */
 #define KEMARI_QF_SHUTDOWN      8u   /* The guest asked to be shut down; held. */
+#define KEMARI_QF_P2M          16u   /* A page came into or left its p2m since
+                                        log-dirty mode was enabled. */
 struct xen_hvm_kemari_query {
     uint64_t generation;
     uint64_t running;           /* Epoch the guest is in. */
@@ -141,6 +151,7 @@ struct xen_hvm_kemari_query {
 #define KEMARI_NO_VCPUS         (1u << 18)  /* more than KEMARI_MAX_VCPUS */
 #define KEMARI_NO_FOREIGN       (1u << 19)  /* foreign pages in its p2m */
 #define KEMARI_NO_BALLOON       (1u << 20)  /* below its maximum */
+#define KEMARI_NO_PIRQ          (1u << 21)  /* channel of a physical IRQ */
 struct xen_hvm_kemari_eligible {
     uint32_t reasons;           /* OUT: KEMARI_NO_* */
     uint32_t _pad;
@@ -162,7 +173,8 @@ struct xen_hvm_kemari_policy {
  * running; the domain must be paused by Kemari (-EAGAIN).  An earlier captured
  * and unreleased epoch is -EBUSY, or joins with KEMARI_BEGIN_MERGE.
  * RELEASE(epoch): delivers what was held up to and in `epoch`, and performs a
- * held shutdown of it.  -ERANGE: not captured yet; -EALREADY: released before.
+ * held shutdown of it.  -ERANGE: not captured yet, or merged into a later one
+ * that is not released; -EALREADY: released before.
  */
 #define KEMARI_BEGIN_MERGE      1u
 struct xen_hvm_kemari_epoch {
@@ -216,6 +228,7 @@ struct xen_hvm_kemari_evtchns {
  * One vCPU's state that no HVM save record holds.  The domain is paused.
  * SET may be repeated; the vcpu_info placement is set once and must not
  * change (-EBUSY), and writes the page: set it before the memory image.
+ * All else takes effect at ACTIVATE; until then GET returns what SET stored.
  */
 #define KEMARI_VF_INT_STI       1u   /* interrupt shadow of sti */
 #define KEMARI_VF_INT_MOVSS     2u   /* ... of mov ss */
@@ -297,5 +310,7 @@ struct xen_hvm_kemari {
 };
 typedef struct xen_hvm_kemari xen_hvm_kemari_t;
 DEFINE_XEN_GUEST_HANDLE(xen_hvm_kemari_t);
+
+#endif /* __XEN__ || __XEN_TOOLS__ */
 
 #endif /* __XEN_PUBLIC_HVM_KEMARI_H__ */
