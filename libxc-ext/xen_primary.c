@@ -40,12 +40,14 @@ static int add_always(struct xen_platform *x, uint64_t gfn,
 /* The places that others write to, and the frames. */
 static int survey(struct xen_platform *x)
 {
-	struct xen_hvm_kemari_dom d;
+	xc_domaininfo_t info;
 	uint64_t port = 0;
 
-	if (xen_hv_get_dom(x->h, x->domid, &d))
-		return xen_platform_host_failed(x);
-	x->shared_info = d.shared_info_gfn;
+	if (xc_domain_getinfolist(x->h->xch, x->domid, 1, &info) != 1 ||
+	    info.domain != x->domid)
+		return platform_fail(&x->base, ESRCH, "domain %u is gone",
+				     x->domid);
+	x->shared_info = info.shared_info_frame;
 	if (read_param(x, HVM_PARAM_STORE_PFN, &x->store_gfn) ||
 	    read_param(x, HVM_PARAM_CONSOLE_PFN, &x->console_gfn) ||
 	    read_param(x, HVM_PARAM_CONSOLE_EVTCHN, &port))
@@ -156,7 +158,6 @@ int xen_primary_describe(struct platform *p, struct recbuf *out)
 	if (q.role != KEMARI_ROLE_NONE) {
 		x->port = q.port;
 	} else {
-		x->port = q.nr_ports;
 		if (xen_state_free_port(x->h, x->domid, &x->port))
 			return xen_platform_host_failed(x);
 	}

@@ -50,7 +50,7 @@ struct xen_rec_domain {
 	uint32_t create_flags;		/* XEN_DOMCTL_CDF_hvm | _hap */
 	uint32_t emulation_flags;	/* XEN_X86_EMU_* */
 	uint32_t max_grant_frames;
-	uint32_t max_maptrack;
+	uint32_t zero;
 	uint32_t kemari_port;		/* the controller's */
 	uint32_t tsc_mode;
 	uint32_t tsc_khz;

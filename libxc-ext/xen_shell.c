@@ -90,7 +90,7 @@ static int create(struct xen_host *h, const struct xen_shape *s)
 		.max_vcpus = s->dom.vcpus,
 		.max_evtchn_port = KEMARI_MAX_PORTS - 1,
 		.max_grant_frames = s->dom.max_grant_frames,
-		.max_maptrack_frames = s->dom.max_maptrack,
+		.max_maptrack_frames = -1,	/* the host's default */
 		.grant_opts = XEN_DOMCTL_GRANT_version(1),
 		.arch.emulation_flags = s->dom.emulation_flags,
 	};

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <xen/grant_table.h>
 #include <xen/hvm/params.h>
 
 #include "libxc-ext/xen_cpu.h"
@@ -92,7 +93,7 @@ static int put_domain(struct xen_host *h, uint32_t domid,
 {
 	struct xen_rec_domain d = { .domid = domid, .kemari_port = port,
 				    .pages = p2m->pages };
-	struct xen_hvm_kemari_dom kd;
+	struct gnttab_query_size grants = { .dom = domid };
 	uint64_t elapsed, paging = 0;
 	uint32_t mode, khz, incarnation;
 	xc_domaininfo_t info;
@@ -108,8 +109,10 @@ static int put_domain(struct xen_host *h, uint32_t domid,
 		return xen_fail(h, errno, "domain %u: cannot read the size of "
 				"its paging memory: %s", domid,
 				strerror(errno));
-	if (xen_hv_get_dom(h, domid, &kd))
-		return -1;
+	if (xc_gnttab_query_size(h->xch, &grants) ||
+	    grants.status != GNTST_okay)
+		return xen_fail(h, EIO, "domain %u: cannot read the size of "
+				"its grant table", domid);
 
 	memcpy(d.uuid, info.handle, sizeof(d.uuid));
 	d.vcpus = info.max_vcpu_id + 1;
@@ -117,14 +120,13 @@ static int put_domain(struct xen_host *h, uint32_t domid,
 	if (info.flags & XEN_DOMINF_hap)
 		d.create_flags |= XEN_DOMCTL_CDF_hap;
 	d.emulation_flags = info.arch_config.emulation_flags;
-	d.max_grant_frames = kd.max_grant_frames;
-	d.max_maptrack = kd.max_maptrack;
+	d.max_grant_frames = grants.max_nr_frames;
 	d.tsc_mode = mode;
 	d.tsc_khz = khz;
 	d.ssidref = info.ssidref;
 	d.max_pages = info.max_pages;
 	d.paging_bytes = paging;
-	d.shared_info = kd.shared_info_gfn;
+	d.shared_info = info.shared_info_frame;
 	return add(h, out, RECORD_XEN_DOMAIN, 0, &d, sizeof(d));
 }
 
@@ -156,18 +158,20 @@ int xen_state_describe(struct xen_host *h, uint32_t domid,
 
 int xen_state_free_port(struct xen_host *h, uint32_t domid, uint32_t *port)
 {
-	/* From the top: the guest takes the lowest one that is free. */
-	for (uint32_t p = *port; p-- > 1; ) {
-		xc_evtchn_status_t s = { .dom = domid, .port = p };
+	xc_evtchn_status_t s = { .dom = domid };
 
-		if (!xc_evtchn_status(h->xch, &s) &&
-		    s.status == EVTCHNSTAT_closed) {
-			*port = p;
-			return 0;
-		}
+	/* The highest of those allocated: guests take the lowest free one. */
+	*port = 0;
+	for (s.port = 1; s.port < KEMARI_MAX_PORTS; s.port++) {
+		if (xc_evtchn_status(h->xch, &s))
+			break;
+		if (s.status == EVTCHNSTAT_closed)
+			*port = s.port;
 	}
+	if (*port)
+		return 0;
 	return xen_fail(h, ENOSPC, "domain %u: none of its %u event-channel "
-			"ports is free", domid, *port);
+			"ports is free", domid, s.port);
 }
 
 /* --- save -------------------------------------------------------------- */

@@ -24,8 +24,8 @@ int xen_state_describe(struct xen_host *h, uint32_t domid,
 		       const struct xen_p2m *p2m, uint32_t port,
 		       struct recbuf *out);
 
-/** xen_state_free_port() - A port that the guest does not use; *@port in: the
- * number of its ports, as a query says */
+/** xen_state_free_port() - A port that the guest does not use, and will not
+ * soon */
 int xen_state_free_port(struct xen_host *h, uint32_t domid, uint32_t *port);
 
 /**
