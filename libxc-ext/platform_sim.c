@@ -270,6 +270,7 @@ static int sim_track(struct platform *p)
 	d->tracking = true;
 	d->lost = false;
 	d->special_known = false;
+	d->nodes_known = false;
 	return 0;
 }
 

@@ -18,6 +18,7 @@ enum {
 	BODY_WORDS = SIM_PAGE_WORDS - 3,
 	WORDS_WRITTEN_MAX = 4,		/* of a page, in one write */
 	TRANSACTION_STEPS_MAX = 20,
+	REMOVES = 200,			/* per mille of store writes */
 };
 
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
@@ -246,7 +247,7 @@ static bool use_store(const struct sim_knobs *k, struct sim_domain *d,
 	}
 	(void)touch_special(d, SIM_STORE);
 	s->index = sim_random(rng) % SIM_NODES;
-	s->value = sim_random(rng);
+	s->value = chance(rng, REMOVES) ? 0 : sim_random(rng);
 	n->want_index = 1 + s->index;
 	n->want_value = s->value;
 	s->req_prod++;

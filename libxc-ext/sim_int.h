@@ -17,7 +17,8 @@
 enum {
 	SIM_SPECIALS = 4,
 	SIM_SPECIAL_GFN = 0xfeff8,
-	SIM_NODES = 8,		/* xenstore nodes that the guest may write */
+	SIM_NODES = 8,		/* xenstore nodes that the guest may write;
+				 * value 0: there is none */
 	SIM_LINES = 32,		/* slots of the console ring */
 	SIM_REQUESTS = 16,	/* slots of the disk ring */
 	SIM_PAGE_WORDS = PLATFORM_PAGE / 8,
@@ -118,6 +119,8 @@ struct sim_domain {
 	uint64_t time_offset;	/* guest time = host clock + this */
 	uint64_t node[SIM_NODES];
 	bool transaction;	/* open in the store */
+	bool nodes_known;	/* node_saved is of the last save() */
+	uint64_t node_saved[SIM_NODES];
 	uint32_t next_vcpu;
 	uint32_t told;		/* 1 + reason: shutdown to be asked for */
 	const char *ineligible;

@@ -14,18 +14,15 @@ enum {
 	REC_SHELL = RECORD_TYPE_PLATFORM + 0x100,
 	REC_VCPU,		/* instance: vCPU; struct sim_regs */
 	REC_PORTS,		/* uint64_t: bit per sim_port */
-	REC_STORE,		/* struct rec_store */
+	REC_STORE,		/* uint64_t: open transactions */
+	REC_NODE,		/* instance: node; sticky; uint64_t, or of
+				 * length 0: the node is gone */
 	REC_TIME,		/* uint64_t: guest time */
 	REC_HINT,		/* optional; nobody reads it */
 };
 
 enum { PORTS_BOUND = 1 << SIM_PORT_STORE | 1 << SIM_PORT_CONSOLE |
 		     1 << SIM_PORT_DISK };
-
-struct rec_store {
-	uint64_t transaction;		/* open */
-	uint64_t node[SIM_NODES];
-};
 
 static_assert(sizeof(struct sim_shell) == 96, "layout of the record");
 static_assert(sizeof(struct sim_regs) == 32, "layout of the record");
@@ -106,13 +103,29 @@ int sim_shell_parse(struct platform *p, const void *records, size_t len,
 
 /* --- a checkpoint ------------------------------------------------------- */
 
-static int save_early(const struct sim_domain *d, struct recbuf *out)
+/* The nodes that changed since they were last saved; all after track(). */
+static int save_nodes(struct sim_domain *d, struct recbuf *out)
 {
-	struct rec_store store = { .transaction = d->transaction };
-	uint64_t ports = PORTS_BOUND;
+	static const uint64_t none[SIM_NODES];
+	const uint64_t *old = d->nodes_known ? d->node_saved : none;
 	uint32_t i;
 
-	memcpy(store.node, d->node, sizeof(store.node));
+	for (i = 0; i < SIM_NODES; i++)
+		if (d->node[i] != old[i] &&
+		    recbuf_add(out, REC_NODE, RECORD_MANDATORY | RECORD_STICKY,
+			       i, &d->node[i],
+			       d->node[i] ? sizeof(d->node[i]) : 0))
+			return -1;
+	memcpy(d->node_saved, d->node, sizeof(d->node_saved));
+	d->nodes_known = true;
+	return 0;
+}
+
+static int save_early(struct sim_domain *d, struct recbuf *out)
+{
+	uint64_t ports = PORTS_BOUND, transactions = d->transaction;
+	uint32_t i;
+
 	for (i = 0; i < d->vcpus; i++)
 		if (recbuf_add(out, REC_VCPU, RECORD_MANDATORY, i,
 			       &d->vcpu[i], sizeof(d->vcpu[i])))
@@ -120,10 +133,12 @@ static int save_early(const struct sim_domain *d, struct recbuf *out)
 	if (recbuf_add(out, REC_PORTS, RECORD_MANDATORY, 0, &ports,
 		       sizeof(ports)))
 		return -1;
-	if (recbuf_add(out, REC_STORE, RECORD_MANDATORY, 0, &store,
-		       sizeof(store)))
+	if (recbuf_add(out, REC_STORE, RECORD_MANDATORY, 0, &transactions,
+		       sizeof(transactions)))
 		return -1;
-	return recbuf_add(out, REC_HINT, 0, 0, NULL, 0);
+	if (recbuf_add(out, REC_HINT, 0, 0, NULL, 0))
+		return -1;
+	return save_nodes(d, out);
 }
 
 int sim_state_save(struct sim_world *w, struct sim_domain *d,
@@ -140,6 +155,7 @@ int sim_state_save(struct sim_world *w, struct sim_domain *d,
 /* Which records were seen, so that none is missing and none is there twice. */
 struct seen {
 	unsigned int vcpu[SIM_VCPUS_MAX];
+	unsigned int node[SIM_NODES];
 	unsigned int ports, store, time;
 };
 
@@ -153,7 +169,8 @@ static int take(struct platform *p, const struct record *rec, void *to,
 	if ((*seen)++)
 		return platform_fail(p, EPROTO, "records: %s %u comes twice",
 				     what, rec->instance);
-	memcpy(to, rec->data, size);
+	if (size)
+		memcpy(to, rec->data, size);
 	return 0;
 }
 
@@ -161,8 +178,6 @@ static int take_record(struct platform *p, const struct sim_domain *d,
 		       const struct record *rec, struct sim_state *out,
 		       struct seen *seen)
 {
-	struct rec_store store;
-
 	switch (rec->type) {
 	case REC_VCPU:
 		if (rec->instance >= d->vcpus)
@@ -175,11 +190,15 @@ static int take_record(struct platform *p, const struct sim_domain *d,
 		return take(p, rec, &out->ports, sizeof(out->ports), "ports",
 			    &seen->ports);
 	case REC_STORE:
-		if (take(p, rec, &store, sizeof(store), "store", &seen->store))
-			return -1;
-		memcpy(out->node, store.node, sizeof(out->node));
-		out->transaction = store.transaction;
-		return 0;
+		return take(p, rec, &out->transaction,
+			    sizeof(out->transaction), "store", &seen->store);
+	case REC_NODE:
+		if (rec->instance >= SIM_NODES)
+			return bad(p, "a node's number", rec->instance,
+				   "below 8");
+		return take(p, rec, &out->node[rec->instance],
+			    rec->length ? sizeof(out->node[0]) : 0, "node",
+			    &seen->node[rec->instance]);
 	case REC_TIME:
 		return take(p, rec, &out->guest_time, sizeof(out->guest_time),
 			    "time", &seen->time);
@@ -191,7 +210,7 @@ static int take_record(struct platform *p, const struct sim_domain *d,
 int sim_state_parse(struct platform *p, const struct sim_domain *d,
 		    const void *records, size_t len, struct sim_state *out)
 {
-	struct seen seen = { { 0 }, 0, 0, 0 };
+	struct seen seen = { .time = 0 };
 	struct record rec;
 	size_t pos = 0;
 	uint32_t i;

@@ -8,6 +8,7 @@
 #include "backends/gate.h"
 #include "backends/gate_sim.h"
 #include "libxc-ext/platform_sim.h"
+#include "replicator/sticky.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,10 +19,9 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-enum { DOMID = 7, GFNS = SIM_PAGES_MAX, DIRTY_LIMIT = 200 };
+enum { DOMID = 7, GFNS = SIM_PAGES_MAX, DIRTY_LIMIT = 200,
+       STATE_MAX = 16384 };
 
 #define MS 1000000ull
 
@@ -38,11 +38,18 @@ enum sin {
 	SIN_OLD_STATE,		/* vCPUs of another checkpoint */
 };
 
+/** struct state - records of one checkpoint, sticky ones merged */
+struct state {
+	uint8_t bytes[STATE_MAX];
+	size_t used;
+};
+
 struct engine {
 	struct sim_world *w;
 	struct platform *a, *b;
 	struct gate *g;
-	struct recbuf state, last;
+	struct recbuf sent;
+	struct state state, last;
 	uint64_t epoch, copied;
 	uint64_t state_time;
 	enum sin sin;
@@ -107,8 +114,7 @@ static void engine_end(struct engine *e)
 		e->g->ops->close(e->g);
 	e->a->ops->close(e->a);
 	e->b->ops->close(e->b);
-	recbuf_free(&e->state);
-	recbuf_free(&e->last);
+	recbuf_free(&e->sent);
 	sim_world_free(e->w);
 }
 
@@ -131,12 +137,10 @@ static void settle(struct engine *e)
 static void capture(struct engine *e)
 {
 	struct platform *a = e->a;
-	struct recbuf swap = e->last;
 	size_t n, i;
 
 	e->last = e->state;
-	e->state = swap;
-	recbuf_reset(&e->state);
+	recbuf_reset(&e->sent);
 	e->epoch++;
 	settle(e);
 	if (e->g) {
@@ -144,7 +148,7 @@ static void capture(struct engine *e)
 		assert_int_equal(e->g->ops->capture(e->g, 1, e->epoch), 0);
 	}
 	assert_int_equal(a->ops->begin(a, 1, e->epoch, false), 0);
-	assert_int_equal(a->ops->save(a, PLATFORM_EARLY, &e->state), 0);
+	assert_int_equal(a->ops->save(a, PLATFORM_EARLY, &e->sent), 0);
 	assert_int_equal(a->ops->harvest(a, gfns, GFNS, &n), 0);
 	if (e->sin == SIN_LATE_PAGES) {
 		assert_int_equal(a->ops->release(a, 1, e->epoch), 0);
@@ -159,7 +163,11 @@ static void capture(struct engine *e)
 			continue;
 		copy_page(e, gfns[i]);
 	}
-	assert_int_equal(a->ops->save(a, PLATFORM_LATE, &e->state), 0);
+	assert_int_equal(a->ops->save(a, PLATFORM_LATE, &e->sent), 0);
+	assert_int_equal(sticky_merge(e->last.used ? e->last.bytes : NULL,
+				      e->last.used, e->sent.bytes,
+				      e->sent.used, e->state.bytes, STATE_MAX,
+				      &e->state.used), 0);
 	assert_int_equal(a->ops->guest_time(a, &e->state_time), 0);
 	if (e->g)
 		assert_int_equal(e->g->ops->thaw(e->g, 1), 0);
@@ -190,7 +198,7 @@ static void checkpoint(struct engine *e)
 
 static void take_over(struct engine *e)
 {
-	const struct recbuf *s = e->sin == SIN_OLD_STATE ? &e->last :
+	const struct state *s = e->sin == SIN_OLD_STATE ? &e->last :
 							  &e->state;
 	uint64_t time = e->state_time;
 
