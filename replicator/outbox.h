@@ -4,17 +4,15 @@
  *
  * Lies in a memory file that a supervising parent holds, so that a controller
  * that is killed and restarted finds the checkpoint again: its pages and
- * state, and the chain of what was committed before.  Everything in it was
- * written by this host; a reader checks it all the same.
+ * state, and the facts of the session.  Everything in it was written by this
+ * host; a reader checks it all the same.
  *
- * Life: outbox_session() -> { outbox_begin -> outbox_page ... , outbox_state
- * -> outbox_whole -> [read and sent, as often as needed] ->
- * outbox_committed } ...
+ * A kill loses no stores, so the order of stores is all that is needed: the
+ * facts have two places and one index, the checkpoint counts as whole by one
+ * store after all others.
  */
 #ifndef KEMARI_OUTBOX_H
 #define KEMARI_OUTBOX_H
-
-#include "libxc-ext/records.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -22,21 +20,21 @@
 
 enum {
 	OUTBOX_DIGEST = 32,
-	OUTBOX_PAGES_MAX = 1 << 24,	/* pages of one checkpoint: 64 GiB */
-	OUTBOX_STATE_MAX = RECBUF_MAX,
+	OUTBOX_PAGES_MAX = 1 << 22,	/* of one checkpoint: 16 GiB */
+	OUTBOX_STATE_MAX = 8 << 20,	/* bytes of its records */
 };
 
-/** struct outbox_facts - of the session; stored, and read back after a
- *  restart */
+/** struct outbox_facts - of the session, changed as one */
 struct outbox_facts {
 	uint8_t session[16];
-	uint64_t generation;
+	uint64_t generation;		/* 0: no session */
 	uint64_t committed;		/* last acknowledged epoch, 0 none */
-	uint8_t committed_digest[OUTBOX_DIGEST];
-	uint8_t copy_digest[OUTBOX_DIGEST];	/* of the last copy */
+	uint8_t digest[OUTBOX_DIGEST];	/* of it, or of the copy since */
+	uint64_t copy;			/* number of the last copy begun */
 	uint32_t bound;			/* 1: the standby may be eligible, so
 					 * nothing leaves without its word */
 	uint32_t ending;		/* enum wire_reason, 0: not */
+	uint64_t room;			/* pages that a checkpoint may have */
 };
 
 /** struct outbox_checkpoint - the one that is not acknowledged */
@@ -44,9 +42,11 @@ struct outbox_checkpoint {
 	uint64_t epoch;			/* 0: none */
 	uint64_t guest_time, clock;	/* ns */
 	uint64_t pages;
-	uint64_t state_bytes;
+	uint64_t state;			/* bytes */
+	uint8_t digest[OUTBOX_DIGEST];	/* valid once it was sent */
 	uint32_t cause;			/* enum wire_cause */
-	uint32_t whole;			/* 1: all of it is here */
+	uint32_t sent;			/* 1: its end was handed to a link */
+	_Atomic uint32_t whole;		/* 1: all of it is here */
 };
 
 struct outbox;
@@ -55,20 +55,25 @@ struct outbox;
  * outbox_open() - Use the memory file @fd
  * @fd:		From memfd_create(), stays the caller's; empty, or as left
  *		by an earlier life with the same @pages
- * @pages:	Room for this many
- * Return: to be closed by outbox_close(), or NULL with errno; EPROTO: the
- *	   file holds something else
+ * @pages:	Room for this many, up to OUTBOX_PAGES_MAX
+ *
+ * All memory is allocated here.
+ * Return: closed by outbox_close(), or NULL: EPROTO the file holds something
+ *	   else, EINVAL, ENOMEM or ENOSPC
  */
 struct outbox *outbox_open(int fd, uint64_t pages);
 
-/** outbox_close() - Unmap; the file keeps everything */
+/** outbox_close() - Unmap; the file keeps everything; NULL is fine */
 void outbox_close(struct outbox *o);
 
 /** outbox_room() - Pages that fit */
 uint64_t outbox_room(const struct outbox *o);
 
-/** outbox_facts() - Facts of the session: read and, in place, written */
-struct outbox_facts *outbox_facts(struct outbox *o);
+/** outbox_facts() - The facts as last stored; valid until the next store */
+const struct outbox_facts *outbox_facts(const struct outbox *o);
+
+/** outbox_store() - Store facts, all or none of them */
+void outbox_store(struct outbox *o, const struct outbox_facts *facts);
 
 /** outbox_checkpoint() - The checkpoint that lies here; .epoch 0: none */
 const struct outbox_checkpoint *outbox_checkpoint(const struct outbox *o);
@@ -77,7 +82,11 @@ const struct outbox_checkpoint *outbox_checkpoint(const struct outbox *o);
 void outbox_begin(struct outbox *o, uint64_t epoch, uint32_t cause);
 
 /**
- * outbox_page() - Copy one page in
+ * outbox_page() - Copy one page in, its upper half first
+ *
+ * Daemons write into their rings while the guest is stopped; both rings of a
+ * shared page with xenstored or xenconsoled keep their indices in the upper
+ * half, so no index is copied that is newer than its data.
  * Return: 0, or -1 with ENOSPC
  */
 int outbox_page(struct outbox *o, uint64_t gfn, const void *bytes);
@@ -89,14 +98,17 @@ int outbox_page(struct outbox *o, uint64_t gfn, const void *bytes);
 int outbox_whole(struct outbox *o, const void *state, size_t len,
 		 uint64_t guest_time, uint64_t clock);
 
-/** outbox_committed() - It was acknowledged: note it, forget its bytes */
-void outbox_committed(struct outbox *o, const uint8_t *digest);
+/** outbox_sent() - Note the digest, before its end is handed to a link */
+void outbox_sent(struct outbox *o, const uint8_t digest[OUTBOX_DIGEST]);
+
+/** outbox_drop() - Forget the checkpoint */
+void outbox_drop(struct outbox *o);
 
 /** outbox_gfn(), outbox_bytes() - Page @i of the checkpoint, i < .pages */
 uint64_t outbox_gfn(const struct outbox *o, uint64_t i);
 const void *outbox_bytes(const struct outbox *o, uint64_t i);
 
-/** outbox_state() - The state's records, .state_bytes long */
+/** outbox_state() - The state's records, .state bytes */
 const void *outbox_state(const struct outbox *o);
 
 #endif
