@@ -203,6 +203,16 @@ static int bind(struct xen_platform *x)
 	return 0;
 }
 
+/* Read all nodes now, so that the first epoch reads those that changed. */
+static int read_nodes(struct xen_platform *x)
+{
+	struct recbuf scratch = { 0 };
+	int rc = xen_store_save(x->store, &scratch, true);
+
+	recbuf_free(&scratch);
+	return rc < 0 ? xen_platform_store_failed(x) : 0;
+}
+
 static void unbind(struct xen_platform *x)
 {
 	if (x->xce)
@@ -246,7 +256,7 @@ int xen_primary_enable(struct platform *p, uint64_t generation,
 			  KEMARI_MODE_NOTIFY, dirty_limit, &x->port))
 		return xen_platform_host_failed(x);
 	x->generation = generation;
-	if (!set_policy(x) && !bind(x))
+	if (!set_policy(x) && !bind(x) && !read_nodes(x))
 		return 0;
 	err = errno;
 	unbind(x);

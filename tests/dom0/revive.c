@@ -1,0 +1,320 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * revive.c - a running guest dies on this host and goes on on this host
+ *
+ * revive DOMAIN [--cycles N]
+ *
+ * Each cycle: the guest is protected, stopped at a random moment and captured;
+ * its domain is destroyed; a standby with the same domain ID is built, gets
+ * the pages and the state, and becomes the guest.  Only struct platform is
+ * used, but for the destruction.  Prints what each step took.
+ */
+#include "libxc-ext/platform.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "libxc-ext/xen_host.h"
+#include "libxc-ext/xen_store.h"
+
+enum {
+	DIRTY_LIMIT = 65536,
+	SETTLE_TRIES = 2000,
+	GONE_TRIES = 2000,		/* of 10 ms */
+	LINE_MAX_LEN = 1024,
+};
+
+/** struct image - all that is left of the guest between two lives */
+struct image {
+	uint64_t generation;		/* and the next one is used too */
+	struct platform_info info;
+	struct recbuf shape, state;
+	struct gfn_range range[PLATFORM_RANGES_MAX];
+	size_t ranges;
+	uint8_t *pages;
+	uint64_t guest_time;		/* when it was .taken */
+	uint64_t taken;			/* ns, this host's clock */
+	uint64_t stopped;
+};
+
+static char times[LINE_MAX_LEN];
+
+static uint64_t now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+/* Note what took from *@since until now; *@since becomes now. */
+static void took(const char *what, uint64_t *since)
+{
+	uint64_t t = now();
+	size_t len = strlen(times);
+
+	snprintf(times + len, sizeof(times) - len, " %s=%.1f", what,
+		 (t - *since) / 1e6);
+	*since = t;
+}
+
+static int failed(const char *what, const char *why)
+{
+	fprintf(stderr, "revive: %s: %s\n", what, why);
+	return -1;
+}
+
+#define TRY(p, call, what)						\
+	do {								\
+		if (call)						\
+			return failed(what, platform_why(p));		\
+	} while (0)
+
+/* Stop it where its xenstore ring is at rest. */
+static int stop(struct platform *p, struct image *i)
+{
+	int rc;
+
+	for (int n = 0; n < SETTLE_TRIES; n++) {
+		i->stopped = now();
+		TRY(p, p->ops->stop(p), "stop");
+		rc = p->ops->settled(p);
+		if (rc > 0)
+			return 0;
+		if (rc < 0)
+			return failed("settled", platform_why(p));
+		TRY(p, p->ops->go(p), "go");
+		usleep(2000);
+	}
+	return failed("settled, each time", platform_why(p));
+}
+
+static int copy_out(struct platform *p, struct image *i)
+{
+	uint8_t *to = i->pages;
+
+	for (size_t r = 0; r < i->ranges; r++) {
+		for (uint64_t n = 0; n < i->range[r].count; n++) {
+			uint64_t gfn = i->range[r].first + n;
+			const void *page = p->ops->page(p, gfn);
+
+			if (!page)
+				return failed("page", "not mapped");
+			memcpy(to, page, PLATFORM_PAGE);
+			to += PLATFORM_PAGE;
+		}
+	}
+	return 0;
+}
+
+static int copy_in(struct platform *p, const struct image *i)
+{
+	const uint8_t *from = i->pages;
+
+	for (size_t r = 0; r < i->ranges; r++) {
+		for (uint64_t n = 0; n < i->range[r].count; n++) {
+			void *page = p->ops->page_rw(p, i->range[r].first + n);
+
+			if (!page)
+				return failed("page_rw", "not mapped");
+			memcpy(page, from, PLATFORM_PAGE);
+			from += PLATFORM_PAGE;
+		}
+	}
+	return 0;
+}
+
+static int check(struct platform *p)
+{
+	const char *reason[PLATFORM_REASONS_MAX];
+	size_t n;
+
+	TRY(p, p->ops->check(p, reason, &n), "check");
+	for (size_t i = 0; i < n; i++)
+		failed("cannot be protected", reason[i]);
+	return n ? -1 : 0;
+}
+
+static int capture(struct platform *p, struct image *i)
+{
+	uint64_t *gfn = calloc(DIRTY_LIMIT, sizeof(*gfn));
+	uint64_t t = now();
+	size_t dirty;
+	int rc;
+
+	if (!gfn)
+		return failed("capture", "out of memory");
+	if (check(p))
+		return -1;
+	took("check", &t);
+	TRY(p, p->ops->describe(p, &i->shape), "describe");
+	TRY(p, p->ops->info(p, &i->info), "info");
+	i->ranges = PLATFORM_RANGES_MAX;
+	TRY(p, p->ops->ranges(p, i->range, &i->ranges), "ranges");
+	i->pages = malloc(i->info.pages * PLATFORM_PAGE);
+	if (!i->pages)
+		return failed("capture", "out of memory");
+	memset(i->pages, 0, i->info.pages * PLATFORM_PAGE);
+	took("describe", &t);
+	TRY(p, p->ops->enable(p, i->generation, PLATFORM_SYNC, DIRTY_LIMIT),
+	    "enable");
+	TRY(p, p->ops->track(p), "track");
+	took("enable", &t);
+	usleep(rand() % 50000);
+	t = now();
+	if (stop(p, i))
+		return -1;
+	took("stop", &t);
+	TRY(p, p->ops->begin(p, i->generation, 1, false), "begin");
+	TRY(p, p->ops->save(p, PLATFORM_EARLY, &i->state), "save early");
+	took("early", &t);
+	rc = p->ops->harvest(p, gfn, DIRTY_LIMIT, &dirty);
+	free(gfn);
+	TRY(p, rc, "harvest");
+	took("harvest", &t);
+	if (copy_out(p, i))
+		return -1;
+	took("copy", &t);
+	TRY(p, p->ops->save(p, PLATFORM_LATE, &i->state), "save late");
+	TRY(p, p->ops->guest_time(p, &i->guest_time), "guest time");
+	i->taken = now();
+	took("late", &t);
+	return 0;
+}
+
+/* The death of the primary, as thorough as a power cut. */
+static int destroy(const struct image *i)
+{
+	char why[PLATFORM_WHY_MAX];
+	struct xen_store *store;
+	xc_domaininfo_t info;
+	struct xen_host *h = xen_host_open(why);
+	int n, rc = -1;
+
+	if (!h)
+		return failed("destroy", why);
+	if (xen_store_open(&store, h->xch, i->info.domid, i->info.uuid, why)) {
+		xen_host_close(h);
+		return failed("destroy", why);
+	}
+	if (xen_store_remove(store) ||
+	    xc_domain_destroy(h->xch, i->info.domid)) {
+		failed("destroy", strerror(errno));
+		goto out;
+	}
+	for (n = 0; n < GONE_TRIES; n++) {
+		if (xc_domain_getinfolist(h->xch, i->info.domid, 1,
+					  &info) != 1 ||
+		    info.domain != i->info.domid)
+			break;
+		usleep(10000);
+	}
+	if (n == GONE_TRIES)
+		failed("destroy", "the domain does not go away");
+	else if (xen_store_remove(store))
+		failed("destroy", xen_store_why(store));
+	else
+		rc = 0;
+out:
+	xen_store_close(store);
+	xen_host_close(h);
+	return rc;
+}
+
+static int restore(struct platform *p, struct image *i)
+{
+	const void *state = i->state.bytes;
+	size_t len = i->state.used;
+	uint64_t t = now();
+
+	TRY(p, p->ops->build(p, i->generation, i->shape.bytes, i->shape.used),
+	    "build");
+	took("build", &t);
+	if (copy_in(p, i))
+		return -1;
+	took("copy", &t);
+	TRY(p, p->ops->verify(p, state, len), "verify");
+	took("verify", &t);
+	TRY(p, p->ops->rehearse(p, state, len), "rehearse");
+	took("rehearse", &t);
+	TRY(p, p->ops->load(p, state, len, i->guest_time + now() - i->taken),
+	    "load");
+	took("load", &t);
+	TRY(p, p->ops->activate(p, i->generation, i->generation + 1),
+	    "activate");
+	took("activate", &t);
+	t = i->stopped;
+	took("outage", &t);
+	return 0;
+}
+
+static int cycle(const char *domain, struct image *i)
+{
+	char why[PLATFORM_WHY_MAX];
+	struct platform *p;
+	uint64_t t;
+	int rc;
+
+	if (platform_open_xen(&p, domain, why))
+		return failed("open", why);
+	rc = capture(p, i);
+	p->ops->close(p);
+	if (rc)
+		return -1;
+	t = now();
+	if (destroy(i))
+		return -1;
+	took("destroy", &t);
+	if (platform_open_xen(&p, NULL, why))
+		return failed("open", why);
+	rc = restore(p, i);
+	p->ops->close(p);
+	return rc;
+}
+
+static void forget(struct image *i)
+{
+	recbuf_free(&i->shape);
+	recbuf_free(&i->state);
+	free(i->pages);
+	memset(i, 0, sizeof(*i));
+}
+
+int main(int argc, char **argv)
+{
+	static struct image image;
+	unsigned long cycles = 1;
+	char *end = "";
+
+	if (argc == 4 && !strcmp(argv[2], "--cycles"))
+		cycles = strtoul(argv[3], &end, 10);
+	else if (argc != 2)
+		end = "?";
+	if (*end || !cycles) {
+		fprintf(stderr, "usage: revive DOMAIN [--cycles N]\n");
+		return 2;
+	}
+	srand((unsigned int)now());
+	for (unsigned long n = 1; n <= cycles; n++) {
+		times[0] = '\0';
+		/* Higher than those of all runs before. */
+		image.generation = (uint64_t)time(NULL) * 2;
+		if (cycle(argv[1], &image)) {
+			fprintf(stderr, "revive: cycle %lu failed after%s\n",
+				n, times);
+			return 1;
+		}
+		printf("cycle %lu of %lu: pages=%llu state=%zu ms:%s\n", n,
+		       cycles, (unsigned long long)image.info.pages,
+		       image.state.used, times);
+		fflush(stdout);
+		forget(&image);
+		if (n < cycles)
+			usleep(1000000 + rand() % 1000000);
+	}
+	return 0;
+}
