@@ -242,9 +242,10 @@ static void hear_error(struct primary *p, const struct wire_error *e)
 		   "the standby's host says: %s", e->text);
 	if (e->error == ESTALE && p->epoch.bound) {
 		primary_yield(p, e->text);
-	} else if (!p->facts.committed && p->stage <= STAGE_BOUND) {
-		/* It says so instead of the first ACK: nothing is committed,
-		 * and it will not be on a connection that ends here. */
+	} else if (!p->facts.committed && (p->stage < STAGE_BOUND ||
+		   (p->stage == STAGE_BOUND && p->sending))) {
+		/* Instead of the first ACK, on the connection on which that
+		 * checkpoint was sent: nothing is committed, nor will be. */
 		primary_granted(p);
 		primary_leave(p, PRIMARY_REFUSED);
 	}
