@@ -211,6 +211,21 @@ static void on_control(void *arg, struct control_call *call, const char *line)
 	}
 }
 
+/* The platform's fd exists while the tap does. */
+static void watch_platform(struct protect *r)
+{
+	int fd = r->platform->ops->event_fd(r->platform);
+
+	if (r->ev_platform && event_get_fd(r->ev_platform) == fd)
+		return;
+	if (r->ev_platform)
+		event_free(r->ev_platform);
+	r->ev_platform = fd < 0 ? NULL :
+		event_new(r->base, fd, EV_READ | EV_PERSIST, on_platform, r);
+	if (r->ev_platform)
+		event_add(r->ev_platform, NULL);
+}
+
 /* After every event: say what changed, set the timer, see if it is over. */
 static void proceed(struct protect *r)
 {
@@ -225,6 +240,8 @@ static void proceed(struct protect *r)
 	}
 	if (primary_outcome(r->primary) != PRIMARY_GOING)
 		event_base_loopbreak(r->base);
+	else
+		watch_platform(r);
 	run_timer_set(r->timer, primary_deadline(r->primary),
 		      r->platform->ops->now_ns(r->platform));
 }
@@ -305,18 +322,6 @@ static int open_loop(struct protect *r)
 	return r->timer && r->ev_reconnect && r->ev_term && r->ev_int ? 0 : -1;
 }
 
-/* The platform's fd exists once the tap does. */
-static int watch_platform(struct protect *r)
-{
-	int fd = r->platform->ops->event_fd(r->platform);
-
-	if (fd < 0)
-		return -1;
-	r->ev_platform = event_new(r->base, fd, EV_READ | EV_PERSIST,
-				   on_platform, r);
-	return r->ev_platform ? event_add(r->ev_platform, NULL) : -1;
-}
-
 static void close_all(struct protect *r)
 {
 	control_close(r->control);
@@ -369,8 +374,7 @@ static int life(void *arg, unsigned int number)
 	r->life = number;
 	if (open_guest(r) || open_engine(r) || open_loop(r))
 		goto out;
-	if ((number ? primary_attach(r->primary) :
-		      primary_start(r->primary)) || watch_platform(r))
+	if (number ? primary_attach(r->primary) : primary_start(r->primary))
 		goto out;
 	on_reconnect(-1, 0, r);
 	event_base_dispatch(r->base);

@@ -8,7 +8,7 @@ set -u
 cd "$(dirname "$0")/.." || exit 1
 
 mkdir -p build/check
-pass=0 fail=0 failed= table=
+pass=0 fail=0 failed="" table=""
 
 # step NAME COMMAND... - run it, keep its log, note time and verdict
 step()
@@ -28,6 +28,7 @@ step()
 	[ "$verdict" = ok ]
 }
 
+# shellcheck disable=SC2317 # called through step
 mk() { make --no-print-directory "$@"; }
 
 finish()
