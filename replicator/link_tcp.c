@@ -360,47 +360,65 @@ struct link *link_tcp_from_fd(struct event_base *base, int fd)
 	return &t->base;
 }
 
-/* "HOST:PORT", "[V6]:PORT" or "HOST" -> addresses. */
+static int bad_address(char *why, const char *address, const char *rule)
+{
+	snprintf(why, LINK_TCP_WHY_MAX, "address '%.100s': %s", address, rule);
+	errno = EINVAL;
+	return -1;
+}
+
+/* "HOST:PORT", "[V6]:PORT", "HOST" or a bare IPv6 address, taken apart in
+ * place: @text is cut, @host and @port point into it. */
+static int split(char *text, const char *address, char **host,
+		 const char **port, char *why)
+{
+	char *colon = strrchr(text, ':'), *end;
+	unsigned long number;
+
+	*host = text;
+	*port = LINK_TCP_PORT;
+	if (text[0] == '[') {
+		*host = text + 1;
+		colon = strchr(text, ']');
+		if (!colon || (colon[1] && colon[1] != ':'))
+			return bad_address(why, address, "not [V6]:PORT");
+		*colon++ = '\0';
+		colon = *colon ? colon : NULL;
+	} else if (colon && strchr(text, ':') != colon) {
+		colon = NULL;
+	}
+	if (colon) {
+		*colon = '\0';
+		*port = colon + 1;
+		number = strtoul(*port, &end, 10);
+		if (!**port || *end || number > 65535)
+			return bad_address(why, address, "the port is not a "
+					   "number from 0 to 65535");
+	}
+	if (!**host)
+		return bad_address(why, address, "no host");
+	return 0;
+}
+
 static struct addrinfo *resolve(const char *address, int flags, char *why)
 {
 	struct addrinfo hints = {
 		.ai_socktype = SOCK_STREAM,
-		.ai_flags = flags,
+		.ai_flags = flags | AI_NUMERICSERV,
 	}, *list;
-	char host[256], *port, *colon, *name = host;
+	char text[256], *host;
+	const char *port;
 	int r;
 
-	if (snprintf(host, sizeof(host), "%s", address) >= (int)sizeof(host) ||
-	    !host[0]) {
-		snprintf(why, LINK_TCP_WHY_MAX, "address is empty or longer "
-			 "than %zu characters", sizeof(host) - 1);
-		errno = EINVAL;
+	if (snprintf(text, sizeof(text), "%s", address) >= (int)sizeof(text)) {
+		bad_address(why, address, "longer than 255 characters");
 		return NULL;
 	}
-	colon = strrchr(host, ':');
-	port = LINK_TCP_PORT;
-	if (host[0] == '[') {
-		name = host + 1;
-		colon = strchr(host, ']');
-		if (!colon || (colon[1] && colon[1] != ':')) {
-			snprintf(why, LINK_TCP_WHY_MAX, "address '%s' is not "
-				 "[V6]:PORT", address);
-			errno = EINVAL;
-			return NULL;
-		}
-		*colon++ = '\0';
-		if (!*colon)
-			colon = NULL;
-	} else if (colon && strchr(host, ':') != colon) {
-		colon = NULL;	/* a bare IPv6 address */
-	}
-	if (colon) {
-		*colon = '\0';
-		port = colon + 1;
-	}
-	r = getaddrinfo(name, port, &hints, &list);
+	if (split(text, address, &host, &port, why))
+		return NULL;
+	r = getaddrinfo(host, port, &hints, &list);
 	if (r) {
-		snprintf(why, LINK_TCP_WHY_MAX, "address '%.150s': %s", address,
+		snprintf(why, LINK_TCP_WHY_MAX, "address '%.100s': %s", address,
 			 gai_strerror(r));
 		errno = ENOENT;
 		return NULL;
