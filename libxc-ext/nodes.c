@@ -251,7 +251,7 @@ static int put_watch(const struct node_watch *watch, struct recbuf *out)
 	return 0;
 }
 
-int nodes_put(const struct nodes *l, struct recbuf *out)
+static int put_all(const struct nodes *l, struct recbuf *out)
 {
 	size_t i;
 
@@ -262,6 +262,22 @@ int nodes_put(const struct nodes *l, struct recbuf *out)
 		if (put_watch(&l->watch[i], out))
 			return -1;
 	return 0;
+}
+
+int nodes_put(const struct nodes *l, struct recbuf *out)
+{
+	struct recbuf all = { 0 };
+	int rc, err;
+
+	rc = put_all(l, &all);
+	if (!rc)
+		rc = recbuf_add(out, RECORD_STORE,
+				RECORD_MANDATORY | RECORD_STICKY, 0, all.bytes,
+				all.used);
+	err = errno;
+	recbuf_free(&all);
+	errno = err;
+	return rc;
 }
 
 /* @len bytes as a string; false if there is a NUL among them. */
@@ -331,16 +347,17 @@ static int reject(char *why, size_t why_len, const char *fmt, ...)
 	return -1;
 }
 
-static int get_all(struct nodes *l, const void *records, size_t len,
-		   char *why, size_t why_len)
+static int get_all(struct nodes *l, const struct record *all, char *why,
+		   size_t why_len)
 {
 	struct record r;
 	size_t pos = 0;
 	int more;
 
-	while ((more = record_next(records, len, &pos, &r)) == 1) {
+	while ((more = record_next(all->data, all->length, &pos, &r)) == 1) {
 		int rc = r.type == RECORD_STORE_NODE ? get_node(l, &r) :
-			 r.type == RECORD_STORE_WATCH ? get_watch(l, &r) : 0;
+			 r.type == RECORD_STORE_WATCH ? get_watch(l, &r) :
+			 invalid();
 
 		if (rc && errno == ENOMEM)
 			return -1;
@@ -351,8 +368,8 @@ static int get_all(struct nodes *l, const void *records, size_t len,
 				      NODES_WATCHES_MAX);
 	}
 	if (more < 0)
-		return reject(why, why_len, "list of records broken at byte %zu",
-			      pos);
+		return reject(why, why_len,
+			      "list of xenstore nodes broken at byte %zu", pos);
 	return 0;
 }
 
@@ -360,8 +377,12 @@ int nodes_get(struct nodes *l, const void *records, size_t len,
 	      char *why, size_t why_len)
 {
 	struct nodes new = { 0 };
+	struct record all;
 
-	if (get_all(&new, records, len, why, why_len)) {
+	if (record_find(records, len, RECORD_STORE, 0, &all) != 1)
+		return reject(why, why_len,
+			      "no xenstore nodes among the records");
+	if (get_all(&new, &all, why, why_len)) {
 		int err = errno;
 
 		if (err == ENOMEM)

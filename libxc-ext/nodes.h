@@ -5,7 +5,7 @@
  * Pure: no xenstore here.  A list of nodes is filled by xen_store.c or from
  * records that came over the wire, of which everything is checked.  Paths are
  * relative to one of a few roots that the receiving host computes itself, so
- * that no record can name a node outside of them.
+ * that no record can name a node outside of them.  INV-31
  */
 #ifndef KEMARI_NODES_H
 #define KEMARI_NODES_H
@@ -25,8 +25,10 @@ enum {
 	NODE_DEPTH_MAX = 32,		/* levels below the root */
 	NODE_TOKEN_MAX = 512,
 
-	RECORD_STORE_NODE = 0x1100,	/* .instance: enum node_root */
-	RECORD_STORE_WATCH = 0x1101,	/* .instance: 0 */
+	RECORD_STORE = 0x1100,		/* all of a domain; sticky; its bytes
+					 * are a list of the two below */
+	RECORD_STORE_NODE = 0x1101,	/* .instance: enum node_root */
+	RECORD_STORE_WATCH = 0x1102,	/* .instance: 0 */
 };
 
 enum node_root {
@@ -87,14 +89,14 @@ int nodes_add_watch(struct nodes *l, const char *path, const char *token);
 void nodes_drop_watches(struct nodes *l);
 void nodes_free(struct nodes *l);
 
-/** nodes_put() - Append all as records; 0 or -1 like recbuf_add() */
+/** nodes_put() - Append all as one record; 0 or -1 like recbuf_add() */
 int nodes_put(const struct nodes *l, struct recbuf *out);
 
 /**
- * nodes_get() - The list becomes what the RECORD_STORE_* of @records say
+ * nodes_get() - The list becomes what the RECORD_STORE of @records says
  * @why:	Gets a sentence on failure, @why_len bytes
- * Return: 0, or -1: EPROTO a record is malformed or beyond a limit, ENOMEM;
- *	   @l is then as before
+ * Return: 0, or -1: EPROTO there is none, or it is malformed or beyond a
+ *	   limit; ENOMEM; @l is then as before
  */
 int nodes_get(struct nodes *l, const void *records, size_t len,
 	      char *why, size_t why_len);

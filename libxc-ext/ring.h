@@ -4,7 +4,7 @@
  *
  * Everything in these pages is written by the guest and by daemons of the
  * host at any time.  Nothing here follows an index or a length that was not
- * checked, and no answer is worse than "not at rest" or "no such message".
+ * checked, and no answer is worse than "not at rest".  INV-31
  * Times are nanoseconds of any monotonic clock.
  */
 #ifndef KEMARI_RING_H
@@ -91,7 +91,7 @@ struct ring_track {
  * @now:	Time of this look
  * @why:	Gets a sentence unless at rest; RING_WHY_MAX bytes
  *
- * At rest: all requests are consumed, the last one is whole and answered in
+ * INV-13.  At rest: all requests are consumed, the last one is whole and answered in
  * the ring, no reply is half written, no transaction is open.
  *
  * The ring keeps the last RING_STORE_SIZE bytes of each direction.  If more
@@ -124,7 +124,7 @@ uint32_t ring_console_produced(const void *live);
  * ring_console_drained() - Has the consumer read everything up to @produced?
  * @left:	Bytes still to be read
  *
- * A distance beyond the ring's size means a guest that broke its indices;
+ * INV-4.  A distance beyond the ring's size means a guest that broke its indices;
  * no console daemon reads such a ring, so nothing of it can leave: drained.
  * Return: whether
  */

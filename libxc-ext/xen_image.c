@@ -97,8 +97,7 @@ static int next(const void *records, size_t len, size_t *pos,
 
 static int unknown(const struct record *r, char *why)
 {
-	if (r->type == RECORD_STORE_NODE || r->type == RECORD_STORE_WATCH ||
-	    !(r->flags & RECORD_MANDATORY))
+	if (r->type == RECORD_STORE || !(r->flags & RECORD_MANDATORY))
 		return 0;
 	return bad(why, "record of type %#x, instance %u, must be understood, "
 		   "and is not known here", r->type, r->instance);

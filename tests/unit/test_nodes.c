@@ -139,6 +139,7 @@ static void bits_flipped(void **state)
 	size_t i, refused = 0;
 
 	(void)state;
+	why[0] = 0;
 	add(&l, NODE_DOMAIN, "", "");
 	add(&l, NODE_DOMAIN, "data/x", "value");
 	nodes_add_watch(&l, "device", "FFFF");
@@ -175,20 +176,39 @@ static void bits_flipped(void **state)
 	recbuf_free(&buf);
 }
 
-static void twice_the_same_node(void **state)
+/* Lists inside the record that nodes_put() would not write. */
+static void hostile_lists(void **state)
 {
 	struct nodes l = { 0 };
-	struct recbuf buf = { 0 };
+	struct recbuf buf = { 0 }, twice = { 0 };
+	struct record all;
 
 	(void)state;
+	assert_int_equal(nodes_get(&l, NULL, 0, why, sizeof(why)), -1);
+	assert_non_null(strstr(why, "no xenstore nodes"));
+
 	add(&l, NODE_DOMAIN, "a", "");
 	assert_int_equal(nodes_put(&l, &buf), 0);
-	assert_int_equal(nodes_put(&l, &buf), 0);
-	assert_int_equal(nodes_get(&l, buf.bytes, buf.used, why,
+	assert_int_equal(record_find(buf.bytes, buf.used, RECORD_STORE, 0,
+				     &all), 1);
+	assert_true(all.flags & RECORD_STICKY);
+	memcpy(recbuf_reserve(&twice, RECORD_STORE, 0, 0, 2 * all.length),
+	       all.data, all.length);
+	memcpy(twice.bytes + sizeof(struct record_head) + all.length,
+	       all.data, all.length);
+	assert_int_equal(nodes_get(&l, twice.bytes, twice.used, why,
 				   sizeof(why)), -1);
 	assert_non_null(strstr(why, "malformed"));
+
+	recbuf_reset(&twice);
+	assert_int_equal(recbuf_add(&buf, 0x1000, 0, 0, "x", 1), 0);
+	assert_int_equal(recbuf_add(&twice, RECORD_STORE, 0, 0, buf.bytes,
+				    buf.used), 0);
+	assert_int_equal(nodes_get(&l, twice.bytes, twice.used, why,
+				   sizeof(why)), -1);
 	nodes_free(&l);
 	recbuf_free(&buf);
+	recbuf_free(&twice);
 }
 
 int main(void)
@@ -198,7 +218,7 @@ int main(void)
 		cmocka_unit_test(paths),
 		cmocka_unit_test(limits),
 		cmocka_unit_test(bits_flipped),
-		cmocka_unit_test(twice_the_same_node),
+		cmocka_unit_test(hostile_lists),
 	};
 
 	return cmocka_run_group_tests(cases, NULL, NULL);
