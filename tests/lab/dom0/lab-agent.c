@@ -5,7 +5,7 @@
  * One TCP connection is one command.  Frames both ways: a type byte, a length
  * (32 bits, big endian, at most FRAME_MAX), the bytes.
  *   to the agent:    A one argument   X start   I stdin (length 0: end of file)
- *   from the agent:  R started        O stdout  E stderr  S exit status (1 byte)
+ *   from the agent:  R started    O stdout   E stderr   S exit status (1 byte)
  * A command ended by signal n has status 128 + n, as in a shell.  When the
  * connection ends first, the command's process group is ended.
  */

@@ -111,14 +111,11 @@ def do_put(args):
     conf.check_host(host)
     script = ('t=$1; [ -d "$t" ] && t=$t/$2; cat >"$t.lab-part" && '
               'chmod "$3" "$t.lab-part" && mv "$t.lab-part" "$t"')
-    try:
-        with open(src, "rb") as f:
-            mode = oct(os.fstat(f.fileno()).st_mode & 0o7777)[2:]
-            return client.Command(
-                host, ["sh", "-c", script, "put", dst, os.path.basename(src),
-                       mode], f.fileno(), write_out).run()
-    except OSError as e:
-        raise LabError(str(e)) from e
+    with open(src, "rb") as f:
+        mode = oct(os.fstat(f.fileno()).st_mode & 0o7777)[2:]
+        return client.Command(
+            host, ["sh", "-c", script, "put", dst, os.path.basename(src),
+                   mode], f.fileno(), write_out).run()
 
 
 def do_get(args):
@@ -138,11 +135,10 @@ def do_get(args):
                                     on_data).run()
         if status == 0:
             os.rename(part, dst)
-        else:
-            os.unlink(part)
         return status
-    except OSError as e:
-        raise LabError(str(e)) from e
+    finally:
+        if os.path.exists(part):
+            os.unlink(part)
 
 
 def do_client(args):
@@ -257,6 +253,11 @@ def main(argv):
         print(f"lab: no verb '{verb}'" if verb else "lab: which verb?",
               USAGE, sep="\n", end="", file=sys.stderr)
         return EXIT_USAGE
+    for fd in range(3):		# closed ones would be taken by our files
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open("/dev/null", os.O_RDWR)
     failed = EXIT_LAB if verb in ("exec", "client") else 1
     try:
         return VERBS[verb](args) or 0
@@ -267,6 +268,9 @@ def main(argv):
         print(f"lab: {verb}: {e}", file=sys.stderr)
         return failed
     except BrokenPipeError:
+        return failed
+    except OSError as e:
+        print(f"lab: {verb}: {e}", file=sys.stderr)
         return failed
     except KeyboardInterrupt:
         return 128 + signal.SIGINT

@@ -2,6 +2,7 @@
 """conf.py - names, addresses and places of the lab, in one file."""
 
 import os
+import re
 
 LAB_SRC = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 ROOT = os.path.dirname(os.path.dirname(LAB_SRC))
@@ -64,4 +65,6 @@ def console_log(host):
 
 
 def guest_log(host, guest):
+    """A guest's name is not trusted: nothing of it may leave the directory."""
+    guest = re.sub(r"[^A-Za-z0-9_.+-]", "_", guest[:100])
     return os.path.join(lab_dir(), host, f"guest-{guest}.log")

@@ -129,11 +129,9 @@ class Host:
                 guest, tab, text = line.partition(b"\t")
                 if not tab:
                     guest, text = b"unknown", line
-                guest = bytes(c if chr(c).isalnum() or c in b"-_.+" else 95
-                              for c in guest[:100]).decode("latin-1")
                 if guest not in files:
                     files[guest] = os.open(
-                        conf.guest_log(self.name, guest),
+                        conf.guest_log(self.name, guest.decode("latin-1")),
                         os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
                 os.write(files[guest],
                          b"%d %s\n" % (now, text.rstrip(b"\r")))

@@ -245,25 +245,27 @@ def _derived(path, stem):
                         f"{stem}-{st.st_size}-{st.st_mtime_ns}")
 
 
-def stock_xen():
-    """Debian's hypervisor, unpacked: QEMU's multiboot loader wants it so."""
-    if not os.path.exists(conf.STOCK_XEN):
-        raise LabError(f"{conf.STOCK_XEN} is not installed: run `make deps`")
-    path = _derived(conf.STOCK_XEN, "xen-stock")
-    if not os.path.exists(path):
-        with gzip.open(conf.STOCK_XEN) as f:
+def hypervisor(stock):
+    """Path of the Xen to boot, unpacked: QEMU's loader wants it so."""
+    if stock:
+        path = conf.STOCK_XEN
+        if not os.path.exists(path):
+            raise LabError(f"{path} is not installed: run `make deps`")
+    else:
+        path = os.path.abspath(os.environ.get("LAB_XEN") or
+                               os.path.join(conf.ROOT, "build/xen/xen"))
+        if not os.path.exists(path):
+            raise LabError(f"no hypervisor at {path}: run `make xen`, or "
+                           "boot Debian's with --stock")
+    with open(path, "rb") as f:
+        if f.read(2) != b"\x1f\x8b":
+            return path
+    out = _derived(path, "xen")
+    if not os.path.exists(out):
+        with gzip.open(path) as f:
             data = f.read()
-        _write_atomically(lambda out: out.write(data), path)
-    return path
-
-
-def built_xen():
-    path = os.path.abspath(os.environ.get("LAB_XEN") or
-                           os.path.join(conf.ROOT, "build/xen/xen"))
-    if not os.path.exists(path):
-        raise LabError(f"no hypervisor at {path}: run `make xen`, or boot "
-                       "Debian's with --stock")
-    return path
+        _write_atomically(lambda packed: packed.write(data), out)
+    return out
 
 
 def guest_image(out, files, init):

@@ -62,7 +62,7 @@ def _setup(stock):
     """What this `up` asks for; the holder reads it from setup.json."""
     if not shutil.which(conf.QEMU):
         raise LabError(f"{conf.QEMU} is not installed: run `make deps`")
-    xen = image.stock_xen() if stock else image.built_xen()
+    xen = image.hypervisor(stock)
     xenstored = os.environ.get("LAB_XENSTORED", "oxenstored")
     if xenstored not in ("oxenstored", "xenstored"):
         raise LabError(f"LAB_XENSTORED={xenstored}: must be oxenstored or "
@@ -82,6 +82,7 @@ def _start_holder(setup):
               encoding="utf-8") as f:
         json.dump(setup, f, indent=1)
     rd, wr = os.pipe()
+    known_rd, known_wr = os.pipe()	# "your pid is in the file"
     log = os.open(os.path.join(directory, "holder.log"),
                   os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     middle = os.fork()
@@ -92,6 +93,9 @@ def _start_holder(setup):
             net.new_namespaces()
             first = os.fork()
             if not first:
+                os.close(known_wr)
+                if not os.read(known_rd, 1):
+                    os._exit(1)		# `down` could not find us
                 os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
                 os.dup2(log, 1)
                 os.dup2(log, 2)
@@ -101,12 +105,13 @@ def _start_holder(setup):
             with open(os.path.join(directory, "holder.pid"), "w",
                       encoding="ascii") as f:
                 f.write(f"{first} {_start_time(first)}\n")
+            os.write(known_wr, b"+")
         except BaseException as e:	# told to the parent, never raised here
             os.write(wr, str(e).encode())
         finally:
             os._exit(0)
-    os.close(wr)
-    os.close(log)
+    for fd in (wr, known_rd, known_wr, log):
+        os.close(fd)
     with os.fdopen(rd, "rb") as f:
         problem = f.read().decode()
     os.waitpid(middle, 0)

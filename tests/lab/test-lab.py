@@ -1,0 +1,388 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""test-lab.py - self test of the lab, on Debian's own Xen.
+
+Prints a line "ok NAME" or "FAIL NAME: why" per case; exit status 1 if one
+failed.  Leaves nothing running.  State in a directory of its own.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+
+LAB = os.path.join(os.path.dirname(os.path.abspath(__file__)), "lab")
+HANG_S = 120		# guards against a hang; nothing is judged by time
+GUEST_INIT = """#!/bin/sh
+export PATH=/bin
+guest-setup
+ip addr add 10.77.0.$(sed -n 's/.*addr=\\([0-9]*\\).*/\\1/p' /proc/cmdline)/24 \\
+	dev eth0
+ip link set eth0 up
+exec >/dev/hvc0 2>&1
+echo "hello, this is a guest"
+i=0
+while :; do
+	i=$((i + 1))
+	echo "line $i"
+	usleep 10000
+done
+"""
+GUEST_CFG = """name = "hello"
+type = "pvh"
+kernel = "/boot/guest-vmlinuz"
+ramdisk = "/root/guest.img"
+cmdline = "console=hvc0 quiet loglevel=1 addr={addr}"
+memory = 128
+vcpus = 1
+vif = ["bridge=xenbr0"]
+on_poweroff = "destroy"
+on_crash = "destroy"
+"""
+
+
+class Failed(Exception):
+    pass
+
+
+def check(condition, why):
+    if not condition:
+        raise Failed(why)
+
+
+class Lab:
+    """The program under test, with its own LAB_DIR."""
+
+    def __init__(self, directory, prefix=()):
+        self.dir = directory
+        self.prefix = list(prefix)
+        self.env = dict(os.environ, LAB_DIR=directory)
+
+    def run(self, *args, stdin=b""):
+        return subprocess.run([*self.prefix, LAB, *args], input=stdin,
+                              env=self.env, capture_output=True,
+                              timeout=HANG_S, check=False)
+
+    def ok(self, *args, stdin=b""):
+        run = self.run(*args, stdin=stdin)
+        check(run.returncode == 0, f"lab {' '.join(args)}: status "
+              f"{run.returncode}: {run.stderr.decode(errors='replace')}")
+        return run.stdout
+
+    def sh(self, host, script):
+        return self.ok("exec", host, "--", "sh", "-c", script).decode()
+
+    def fails(self, want, *args):
+        """The lab refuses, and says @want."""
+        run = self.run(*args)
+        check(run.returncode != 0, f"lab {' '.join(args)}: did not fail")
+        check(want in run.stderr.decode(), f"lab {' '.join(args)}: says "
+              f"'{run.stderr.decode().strip()}', not '{want}'")
+
+    def guest_lines(self, host):
+        """[(ns, text)] that left @host from guest "hello"."""
+        path = self.ok("log", host, "hello").decode().strip()
+        if not os.path.exists(path):
+            return []
+        with open(path, encoding="utf-8") as f:
+            lines = f.read().split("\n")[:-1]
+        return [(int(ns), text) for ns, _, text in
+                (line.partition(" ") for line in lines)]
+
+    def counters(self, host):
+        return [int(text.split()[1]) for _, text in self.guest_lines(host)
+                if text.startswith("line ")]
+
+    def processes(self):
+        """Processes (not zombies) that name this lab's directory."""
+        found = []
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open(f"/proc/{pid}/environ", "rb") as f:
+                    if f"LAB_DIR={self.dir}\0".encode() in f.read() and \
+                            int(pid) != os.getpid():
+                        found.append(int(pid))
+            except OSError:
+                continue
+        return found
+
+
+def until(condition, why):
+    deadline = time.monotonic() + HANG_S
+    while not condition():
+        check(time.monotonic() < deadline, f"never: {why}")
+        time.sleep(0.05)
+
+
+def test_usage(lab):
+    for verb in ("shape", "fence", "unfence"):
+        lab.fails(f"'{verb}' is not in this version", verb, "a")
+    lab.fails("no verb 'fly'", "fly")
+    lab.fails("no host 'c'", "exec", "c", "--", "true")
+    lab.fails("expected: HOST -- CMD", "exec", "a", "true")
+    lab.fails("not running", "exec", "a", "--", "true")
+    lab.env["LAB_XEN"] = "/nonexistent/xen"
+    lab.fails("make xen", "up")
+    lab.fails("--stock", "up")
+    del lab.env["LAB_XEN"]
+
+
+def test_up(lab):
+    lab.ok("up", "--stock")
+    lab.ok("up", "--stock")
+    lab.fails("lab down", "up")
+    status = json.loads(lab.ok("status", "--json"))
+    check(status["running"] and status["stock"], "status: not running stock")
+    for host in "ab":
+        check(status["hosts"][host]["state"] == "on", f"host {host} not on")
+        check(status["hosts"][host]["boots"] == 1, f"host {host} rebooted")
+        check("Domain-0" in lab.sh(host, "xl list"), "no Domain-0")
+        check(lab.sh(host, "hostname").strip() == host, "wrong host")
+
+
+def test_exec(lab):
+    run = lab.run("exec", "a", "--", "sh", "-c", "echo o; echo e >&2; exit 7")
+    check((run.returncode, run.stdout, run.stderr) == (7, b"o\n", b"e\n"),
+          f"status, stdout, stderr: {run}")
+    check(lab.run("exec", "a", "--", "no-such").returncode == 127, "127")
+    check(lab.run("exec", "a", "--", "sh", "-c", "kill -9 $$").returncode ==
+          137, "status of a killed command")
+    args = ["a b", "q'\"$x", "", "*", "\n", "\u00e4"]
+    out = lab.ok("exec", "a", "--", "printf", "%s|", *args)
+    check(out.decode() == "".join(a + "|" for a in args), f"arguments: {out}")
+    data = os.urandom(3 << 20)
+    check(lab.ok("exec", "b", "--", "cat", stdin=data) == data, "binary data")
+    # A command that reads nothing does not wait for its input.
+    lab.ok("exec", "b", "--", "true", stdin=data)
+
+
+def test_exec_concurrent(lab):
+    runs = [subprocess.Popen([LAB, "exec", "ab"[i % 2], "--", "sh", "-c",
+                              f"sleep 1; echo {i}"], env=lab.env,
+                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+            for i in range(16)]
+    for i, run in enumerate(runs):
+        check(run.communicate(timeout=HANG_S)[0] == f"{i}\n".encode(), "output")
+
+
+def test_exec_killed(lab):
+    with subprocess.Popen([LAB, "exec", "a", "--", "sleep", "7654"],
+                          env=lab.env, stdin=subprocess.DEVNULL) as run:
+        running = "ps | grep '[s]leep 7654' || true"
+        try:
+            until(lambda: lab.sh("a", running), "the command starts")
+        finally:
+            run.kill()
+    until(lambda: not lab.sh("a", running), "the command ends")
+
+
+def test_copy(lab):
+    src, back = os.path.join(lab.dir, "src"), os.path.join(lab.dir, "back")
+    for size in (0, 2000000):
+        data = os.urandom(size)
+        with open(src, "wb") as f:
+            f.write(data)
+        os.chmod(src, 0o750)
+        lab.ok("put", "a", src, "/tmp/file name")
+        lab.ok("get", "a", "/tmp/file name", back)
+        with open(back, "rb") as f:
+            check(f.read() == data, f"{size} bytes differ")
+    check("750" == lab.sh("a", "stat -c %a '/tmp/file name'").strip(), "mode")
+    lab.fails("No such file", "get", "a", "/nonexistent", back)
+    lab.fails("No such file", "put", "a", "/nonexistent", "/tmp/")
+
+
+def test_client(lab):
+    check(lab.run("client", "--", "sh", "-c", "exit 9").returncode == 9, "9")
+    for host in "12":
+        lab.ok("client", "--", "ping", "-c1", "-W9", f"10.77.0.1{host}")
+    check(lab.run("client", "--", "ping", "-c1", "-W1", "10.80.0.11")
+          .returncode != 0, "the client reaches mgmt")
+
+
+def test_guests(lab):
+    init = os.path.join(lab.dir, "init")
+    img, cfg = os.path.join(lab.dir, "g.img"), os.path.join(lab.dir, "g.cfg")
+    with open(init, "w", encoding="utf-8") as f:
+        f.write(GUEST_INIT)
+    os.chmod(init, 0o755)
+    lab.ok("guest-image", img, "--add", "/usr/bin/env", "--init", init)
+    check(os.path.exists(lab.ok("guest-kernel").decode().strip()), "kernel")
+    for host, addr in (("a", 100), ("b", 101)):
+        with open(cfg, "w", encoding="utf-8") as f:
+            f.write(GUEST_CFG.format(addr=addr))
+        lab.ok("put", host, img, "/root/guest.img")
+        lab.ok("put", host, cfg, "/root/guest.cfg")
+        lab.ok("exec", host, "--", "xl", "create", "/root/guest.cfg")
+    for host, addr in (("a", 100), ("b", 101)):
+        until(lambda h=host: len(lab.counters(h)) > 100, "guest's lines")
+        check("hello, this is a guest" in
+              [text for _, text in lab.guest_lines(host)], "no hello")
+        numbers = lab.counters(host)
+        check(numbers == list(range(1, len(numbers) + 1)), "lines are missing")
+        times = [ns for ns, _ in lab.guest_lines(host)]
+        check(times == sorted(times), "times go back")
+        check(times[-1] <= time.monotonic_ns(), "a time in the future")
+        lab.ok("client", "--", "ping", "-c1", "-W9", f"10.77.0.{addr}")
+
+
+def test_guest_again(lab):
+    before = len(lab.counters("b"))
+    lab.ok("exec", "b", "--", "xl", "destroy", "hello")
+    lab.ok("exec", "b", "--", "xl", "create", "/root/guest.cfg")
+    until(lambda: lab.counters("b")[before:].count(50) == 1, "second guest")
+    check(lab.counters("b")[:before] == list(range(1, before + 1)), "not kept")
+
+
+def test_console_order(lab):
+    lab.sh("a", "seq -w 1 20000 | sed 's/$/ of many/' "
+           ">>/var/log/xen/console/guest-hello.log")
+    def many():
+        return [int(text.split()[0]) for _, text in lab.guest_lines("a")
+                if text.endswith(" of many")]
+    until(lambda: len(many()) >= 19990, "20000 lines")
+    # The guest writes into the same log: few lines may be glued to its own.
+    until(lambda: many()[-1] == 20000, "the last line")
+    check(many() == sorted(set(many())), "order")
+
+
+def test_freeze(lab):
+    lab.ok("freeze", "a")
+    lab.fails("frozen", "exec", "a", "--", "true")
+    lab.ok("exec", "b", "--", "true")
+    time.sleep(0.5)		# what had left before is on its way
+    before = len(lab.guest_lines("a"))
+    time.sleep(1)
+    check(len(lab.guest_lines("a")) == before, "a frozen host speaks")
+    lab.ok("thaw", "a")
+    until(lambda: len(lab.guest_lines("a")) > before + 20, "it goes on")
+    lab.ok("exec", "a", "--", "true")
+
+
+def test_cut(lab):
+    for net, addr in (("lan", 77), ("repl", 78), ("san", 79)):
+        ping = f"ping -c1 -W1 10.{addr}.0.12 >/dev/null && echo yes || true"
+        check(lab.sh("a", ping), f"{net}: no answer before")
+        lab.ok("cut", net, "b")
+        check(not lab.sh("a", ping), f"{net}: an answer though cut")
+        check(json.loads(lab.ok("status", "--json"))["hosts"]["b"]["cut"] ==
+              [net], "status does not show it")
+        lab.ok("heal", net, "b")
+        until(lambda p=ping: lab.sh("a", p), f"{net}: an answer after")
+    lab.ok("cut", "mgmt", "b")
+    lab.fails("no answer", "exec", "b", "--", "true")
+    lab.ok("heal", "mgmt", "b")
+    lab.ok("exec", "b", "--", "true")
+
+
+def test_power(lab):
+    before = time.monotonic_ns()
+    when = int(lab.ok("power-off", "a"))
+    check(before < when < time.monotonic_ns(), f"time of the cut: {when}")
+    kept = lab.guest_lines("a")
+    lab.fails("is off", "exec", "a", "--", "true")
+    check(json.loads(lab.ok("status", "--json"))["hosts"]["a"]["state"] ==
+          "off", "status")
+    lab.ok("cut", "repl", "a")
+    lab.ok("power-on", "a")
+    check("hello" not in lab.sh("a", "xl list"), "guests survived")
+    check(lab.guest_lines("a") == kept, "lines lost or invented")
+    ping = "ping -c1 -W1 10.78.0.12 >/dev/null && echo yes || true"
+    check(not lab.sh("a", ping), "a power cycle heals a link")
+    lab.ok("heal", "repl", "a")
+    until(lambda: lab.sh("a", ping), "healed")
+
+
+def test_power_while_exec(lab):
+    with subprocess.Popen([LAB, "exec", "b", "--", "sh", "-c",
+                           "echo go; sleep 1000"], env=lab.env,
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE) as run:
+        try:
+            run.stdout.readline()
+            lab.ok("power-off", "b")
+            _, err = run.communicate(timeout=HANG_S)
+        finally:
+            run.kill()
+        check(run.returncode == 255 and b"lost its power" in err, str(err))
+
+
+def test_switch(lab):
+    def ask(words):
+        return lab.sh("a", "socat -T9 -t9 - tcp:10.80.0.1:7071 <<'E'\n"
+                      f"{words}\nE")
+    check(ask("status b") == "off\n", "status of a host that is off")
+    check(ask("off b") == "off\n", "off twice")
+    lab.ok("power-on", "b")
+    check(ask("status b\noff b\nstatus b\n") == "on\noff\noff\n", "off")
+    check(ask("fly b").startswith("error"), "nonsense")
+    check(not [p for p in lab.processes() if emulates(p, "lab-b")],
+          "off, and the emulator lives")
+
+
+def emulates(pid, name):
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as f:
+            return name.encode() in f.read().split(b"\0")
+    except OSError:
+        return False
+
+
+def test_holder_dies(lab):
+    with open(os.path.join(lab.dir, "holder.pid"), encoding="ascii") as f:
+        os.kill(int(f.read().split()[0]), 9)
+    until(lambda: not lab.processes(), "all processes end with the holder")
+    lab.fails("not running", "exec", "a", "--", "true")
+    lab.ok("down")
+    lab.ok("down")
+
+
+def test_down(lab):
+    """Also as an ordinary user, when we are root."""
+    prefix = []
+    if os.getuid() == 0:
+        os.chmod(lab.dir, 0o777)
+        prefix = ["setpriv", "--reuid=65534", "--regid=65534",
+                  "--clear-groups"]
+    user = Lab(os.path.join(lab.dir, "user"), prefix)
+    user.env["LAB_XENSTORED"] = "xenstored"
+    try:
+        user.ok("up", "--stock")
+        user.ok("exec", "a", "--", "xl", "list")
+        user.ok("client", "--", "ping", "-c1", "-W9", "10.77.0.12")
+        lab.fails("not running", "exec", "a", "--", "true")
+    finally:
+        user.run("down")
+    check(not user.processes(), "processes left")
+
+
+CASES = (test_usage, test_up, test_exec, test_exec_concurrent,
+         test_exec_killed, test_copy, test_client, test_guests,
+         test_guest_again, test_console_order, test_freeze, test_cut,
+         test_power, test_power_while_exec, test_switch, test_holder_dies,
+         test_down)
+
+
+def main():
+    failed = 0
+    with tempfile.TemporaryDirectory(prefix="lab-test-") as directory:
+        lab = Lab(directory)
+        try:
+            for case in CASES:
+                name = case.__name__.removeprefix("test_")
+                try:
+                    case(lab)
+                    print(f"ok lab/{name}", flush=True)
+                except (Failed, subprocess.TimeoutExpired, OSError,
+                        ValueError, LookupError) as e:
+                    failed += 1
+                    print(f"FAIL lab/{name}: {e}", flush=True)
+        finally:
+            lab.run("down")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
