@@ -53,6 +53,7 @@ struct xen_platform {
 
 	/* Standby. */
 	struct xen_shape shape;		/* .dom.domid 0: not yet built */
+	bool nodes_sent;		/* save() may leave them out */
 	bool introduced;
 	bool activated;
 };

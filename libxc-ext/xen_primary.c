@@ -316,6 +316,7 @@ int xen_primary_track(struct platform *p)
 		return -1;
 	if (xen_hv_query(x->h, x->domid, &q))
 		return xen_platform_host_failed(x);
+	x->nodes_sent = false;
 	log_dirty(x, XEN_DOMCTL_SHADOW_OP_OFF);		/* fails if off */
 	if (log_dirty(x, XEN_DOMCTL_SHADOW_OP_ENABLE_LOGDIRTY) < 0)
 		return platform_fail(p, errno, "domain %u: cannot track what "
@@ -506,8 +507,10 @@ static int save_early(struct xen_platform *x, struct recbuf *out)
 		if (info[v] != ~0ull &&
 		    add_always(x, info[v], XEN_ALWAYS_PLAIN))
 			return -1;
-	if (xen_store_save(x->store, out, true) < 0)
+	/* Sticky: sent again only when changed. */
+	if (xen_store_save(x->store, out, !x->nodes_sent) < 0)
 		return xen_platform_store_failed(x);
+	x->nodes_sent = true;
 	return 0;
 }
 
