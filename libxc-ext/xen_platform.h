@@ -48,12 +48,12 @@ struct xen_platform {
 	xenevtchn_handle *xce;
 	evtchn_port_t xce_port;
 	int epfd;			/* -1: not yet */
+	bool nodes_sent;		/* save() may leave them out */
 	struct xen_reasons reasons;
 	const char *reason[PLATFORM_REASONS_MAX];
 
 	/* Standby. */
 	struct xen_shape shape;		/* .dom.domid 0: not yet built */
-	bool nodes_sent;		/* save() may leave them out */
 	bool introduced;
 	bool activated;
 };
