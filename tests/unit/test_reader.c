@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * test_reader.c - what the engine sends, as the second reader understands it
+ *
+ * tests/tools/stream_reader.py knows docs/PROTOCOL.md and none of this code.
+ */
+#include "tests/unit/session.h"
+
+#include <openssl/sha.h>
+#include <stdio.h>
+#include <sys/wait.h>
+
+static char answer[65536];
+
+/* Exit status of the reader on the session's bytes from @skip to @end. */
+static int run_reader(const struct stream *in, size_t end)
+{
+	char path[] = "/tmp/kemari-stream-XXXXXX", command[256];
+	struct wire_hello h = {
+		.magic = WIRE_HELLO_MAGIC, .version = WIRE_VERSION,
+		.compatible = WIRE_COMPATIBLE, .role = WIRE_PRIMARY,
+		.page_size = WIRE_PAGE, .name = "demo",
+	};
+	uint8_t hello[sizeof(struct wire_head) + sizeof(h)];
+	int fd = mkstemp(path), status;
+	FILE *out;
+	size_t n;
+
+	assert_true(fd >= 0);
+	wire_put(hello, WIRE_HELLO, &h, sizeof(h));
+	assert_int_equal(write(fd, hello, sizeof(hello)), sizeof(hello));
+	assert_int_equal(write(fd, in->bytes, end), end);
+	close(fd);
+	snprintf(command, sizeof(command),
+		 "python3 tests/tools/stream_reader.py %s 2>&1", path);
+	out = popen(command, "r");
+	assert_non_null(out);
+	n = fread(answer, 1, sizeof(answer) - 1, out);
+	answer[n] = '\0';
+	status = pclose(out);
+	unlink(path);
+	assert_true(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+static void expect(const char *key, const char *value)
+{
+	char line[256];
+
+	snprintf(line, sizeof(line), "\"%s\": %s", key, value);
+	if (!strstr(answer, line))
+		fail_msg("no '%s' in:\n%s", line, answer);
+}
+
+static void hex(char *out, const uint8_t *bytes, size_t n)
+{
+	size_t i;
+
+	out[0] = '"';
+	for (i = 0; i < n; i++)
+		sprintf(out + 1 + 2 * i, "%02x", bytes[i]);
+	strcat(out, "\"");
+}
+
+/* The same memory, digest and records, by another program. */
+static void test_same_understanding(void **state)
+{
+	uint8_t image[PAGES * (8 + WIRE_PAGE)], sha[SHA256_DIGEST_LENGTH];
+	struct stream *in = stream_new();
+	char value[80];
+	uint64_t i, gfn;
+
+	(void)state;
+	if (run_reader(in, in->used))
+		fail_msg("%s", answer);
+	for (i = 0; i < PAGES; i++) {
+		gfn = GFN0 + i;
+		memcpy(image + i * (8 + WIRE_PAGE), &gfn, 8);
+		memcpy(image + i * (8 + WIRE_PAGE) + 8,
+		       in->memory[CKPTS] + i * WIRE_PAGE, WIRE_PAGE);
+	}
+	SHA256(image, sizeof(image), sha);
+	hex(value, sha, sizeof(sha));
+	expect("memory_sha256", value);
+	hex(value, in->digest[CKPTS], WIRE_DIGEST);
+	expect("digest", value);
+	expect("committed", "3");
+	expect("frames", "24");
+	assert_non_null(strstr(answer, "6e6f646573"));	/* "nodes" stayed */
+	stream_free(in);
+}
+
+/* It is a reader that says no, too. */
+static void test_refuses(void **state)
+{
+	static const size_t flips[] = { 40, 30000 };
+	struct stream *in = stream_new();
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(flips) / sizeof(flips[0]); i++) {
+		in->bytes[flips[i]] ^= 4;
+		assert_int_equal(run_reader(in, in->used), 1);
+		in->bytes[flips[i]] ^= 4;
+	}
+	assert_int_equal(run_reader(in, in->used - 1), 1);
+	assert_int_equal(run_reader(in, in->at[in->ckpt[2]]), 0);
+	expect("committed", "1");
+	stream_free(in);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_same_understanding),
+		cmocka_unit_test(test_refuses),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
