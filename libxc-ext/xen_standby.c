@@ -302,6 +302,8 @@ int xen_standby_activate(struct platform *p, uint64_t generation,
 	if (xc_domain_unpause(x->h->xch, x->domid))
 		return platform_fail(p, errno, "domain %u: cannot unpause: %s",
 				     x->domid, strerror(errno));
+	/* What stays mapped keeps a destroyed domain as a zombie. */
+	xen_platform_unmap(x);
 	return 0;
 }
 
