@@ -490,8 +490,11 @@ int xen_store_remove(struct xen_store *s)
 	static const enum node_root order[NODE_ROOTS] = {
 		NODE_CONSOLE, NODE_DOMAIN, NODE_LIBXL, NODE_VM,
 	};
-	size_t n = store_alive(s, NULL) ? 1 : NODE_ROOTS, i;
+	enum store_is now = store_look(s, NULL);
+	size_t n = now == STORE_ALIVE ? 1 : NODE_ROOTS, i;
 
+	if (now == STORE_OTHER)
+		return 0;
 	for (i = 0; i < n; i++) {
 		const char *path = s->root[order[i]];
 

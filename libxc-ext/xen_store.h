@@ -127,7 +127,8 @@ unsigned int xen_store_lost_watches(const struct xen_store *s);
  * xen_store_remove() - Remove every node of the domain; none is fine
  *
  * With the domain alive: only the backend side goes, so that nothing of it
- * is in use when the domain is destroyed.  Call it before and after.
+ * is in use when the domain is destroyed.  Call it before and after.  If its
+ * number belongs to another domain by now, nothing goes.
  */
 int xen_store_remove(struct xen_store *s);
 

@@ -63,10 +63,15 @@ void store_touch(struct xen_store *s, enum node_root root, const char *path);
 int store_sync(struct xen_store *s);
 
 /**
- * store_alive() - Is there a domain of this number and UUID, not dying?
+ * store_look() - What has the number of our domain now?
  * @shutdown:	May be NULL; gets its SHUTDOWN_* or -1 if it is not shut down
  */
-bool store_alive(const struct xen_store *s, int *shutdown);
+enum store_is {
+	STORE_GONE,		/* nothing, or our domain, dying */
+	STORE_ALIVE,
+	STORE_OTHER,		/* a domain with another UUID */
+};
+enum store_is store_look(const struct xen_store *s, int *shutdown);
 
 /**
  * daemon_ask() - XS_CONTROL on a connection of its own

@@ -116,19 +116,22 @@ int store_sync(struct xen_store *s)
 	return 0;
 }
 
-bool store_alive(const struct xen_store *s, int *shutdown)
+enum store_is store_look(const struct xen_store *s, int *shutdown)
 {
 	xc_dominfo_t info;
 
 	if (shutdown)
 		*shutdown = -1;
 	if (xc_domain_getinfo(s->xch, s->domid, 1, &info) != 1 ||
-	    info.domid != s->domid || info.dying ||
-	    memcmp(info.handle, s->uuid, sizeof(s->uuid)))
-		return false;
+	    info.domid != s->domid)
+		return STORE_GONE;
+	if (memcmp(info.handle, s->uuid, sizeof(s->uuid)))
+		return STORE_OTHER;
+	if (info.dying)
+		return STORE_GONE;
 	if (shutdown && info.shutdown)
 		*shutdown = (int)info.shutdown_reason;
-	return true;
+	return STORE_ALIVE;
 }
 
 int xen_store_events(struct xen_store *s, uint32_t *reason)
@@ -136,7 +139,7 @@ int xen_store_events(struct xen_store *s, uint32_t *reason)
 	int shutdown;
 
 	take_events(s);
-	if (!store_alive(s, &shutdown))
+	if (store_look(s, &shutdown) != STORE_ALIVE)
 		return PLATFORM_EV_GONE;
 	if (shutdown < 0)
 		return 0;
@@ -174,7 +177,7 @@ int xen_store_reap(struct xen_store *s)
 {
 	int shutdown;
 
-	if (!store_alive(s, &shutdown))
+	if (store_look(s, &shutdown) != STORE_ALIVE)
 		return xen_store_remove(s) ? -1 : 1;
 	if (shutdown < 0 || shutdown == SHUTDOWN_suspend)
 		return 0;

@@ -23,6 +23,7 @@
 #include "libxc-ext/nodes.h"
 #include "libxc-ext/ring.h"
 #include "libxc-ext/xen_check.h"
+#include "libxc-ext/xen_reap.h"
 #include "libxc-ext/xen_store.h"
 #include "libxc-ext/xen_store_priv.h"
 
@@ -460,29 +461,29 @@ static void cmd_events(void)
 	printf("gone\n");
 }
 
-/* Waits for the guest's shutdown, then cleans up. */
+/* Waits for the guest's end, and cleans up. */
 static void cmd_reap(void)
 {
 	struct pollfd p = { .events = POLLIN };
 	struct recbuf b = { 0 };
+	struct xen_reaper *r;
+	char say[PLATFORM_WHY_MAX];
 	int rc;
 
 	open_store();
-	if (xen_store_follow(store))
-		die_store("follow");
-	p.fd = xen_store_event_fd(store);
-	EXPECT(xen_store_reap(store) == 0);
+	r = xen_reaper_open(domid, info.handle, say);
+	if (!r)
+		die(say);
+	p.fd = xen_reaper_fd(r);
 	printf("waiting for %u\n", domid);
 	fflush(stdout);
-	while (!xen_store_events(store, NULL))
+	while (!(rc = xen_reaper_run(r, say)))
 		if (poll(&p, 1, 60000) < 1)
 			die("no event for a minute");
-	rc = xen_store_reap(store);
-	if (rc < 0)
-		die_store("reap");
+	printf("%s\n", say);
 	EXPECT(rc == 1);
-	EXPECT(xen_store_events(store, NULL) == PLATFORM_EV_GONE);
 	EXPECT(xen_store_save(store, &b, true) == -1);
+	xen_reaper_close(r);
 	recbuf_free(&b);
 	printf("reaped\n");
 }

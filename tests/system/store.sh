@@ -128,6 +128,8 @@ on a "xl shutdown $guest"
 until_true 60 "the guest reaped" on a "grep -q reaped /tmp/reap"
 until_true 20 "reaped" gone
 ! on a "grep FAIL /tmp/reap" || fail "reap"
+on a "grep -q 'was powered off; it was destroyed' /tmp/reap" ||
+	fail "$(on a 'cat /tmp/reap')"
 no_nodes a "$id"
 
 echo "store: refusals"

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * xen_reap.c - clean up after a domain that was taken over
+ */
+#include "libxc-ext/xen_reap.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <xenctrl.h>
+
+#include "libxc-ext/xen_store.h"
+
+struct xen_reaper {
+	xc_interface *xch;
+	struct xen_store *store;
+	uint32_t domid;
+};
+
+static const char *const reason_str[] = {
+	[SHUTDOWN_poweroff] = "was powered off",
+	[SHUTDOWN_reboot] = "wants to be booted anew, which is for xl create",
+	[SHUTDOWN_suspend] = "was suspended",
+	[SHUTDOWN_crash] = "crashed",
+	[SHUTDOWN_watchdog] = "was ended by its watchdog",
+	[SHUTDOWN_soft_reset] = "wants a soft reset, which is for xl create",
+};
+
+struct xen_reaper *xen_reaper_open(uint32_t domid, const uint8_t uuid[16],
+				   char *why)
+{
+	struct xen_reaper *r = calloc(1, sizeof(*r));
+	int err;
+
+	snprintf(why, PLATFORM_WHY_MAX, "no memory");
+	if (!r)
+		return NULL;
+	r->domid = domid;
+	r->xch = xc_interface_open(NULL, NULL, 0);
+	if (!r->xch) {
+		snprintf(why, PLATFORM_WHY_MAX, "no Xen here: %s",
+			 strerror(errno));
+	} else if (!xen_store_open(&r->store, r->xch, domid, uuid, why)) {
+		if (!xen_store_follow(r->store))
+			return r;
+		snprintf(why, PLATFORM_WHY_MAX, "%s", xen_store_why(r->store));
+	}
+	err = errno;
+	xen_reaper_close(r);
+	errno = err;
+	return NULL;
+}
+
+int xen_reaper_fd(const struct xen_reaper *r)
+{
+	return xen_store_event_fd(r->store);
+}
+
+int xen_reaper_run(struct xen_reaper *r, char *say)
+{
+	uint32_t reason = 0;
+	int events = xen_store_events(r->store, &reason), rc;
+
+	if (!events || (events == PLATFORM_EV_SHUTDOWN &&
+			reason == SHUTDOWN_suspend))
+		return 0;
+	rc = xen_store_reap(r->store);
+	if (rc < 0)
+		snprintf(say, PLATFORM_WHY_MAX, "%s", xen_store_why(r->store));
+	else if (events & PLATFORM_EV_GONE)
+		snprintf(say, PLATFORM_WHY_MAX, "domain %u was destroyed",
+			 r->domid);
+	else
+		snprintf(say, PLATFORM_WHY_MAX,
+			 "domain %u %s; it was destroyed", r->domid,
+			 reason < sizeof(reason_str) / sizeof(reason_str[0]) ?
+			 reason_str[reason] : "has shut down");
+	return rc;
+}
+
+void xen_reaper_close(struct xen_reaper *r)
+{
+	if (!r)
+		return;
+	xen_store_close(r->store);
+	if (r->xch)
+		xc_interface_close(r->xch);
+	free(r);
+}
