@@ -88,6 +88,7 @@ struct engine {
 	unsigned int cut_connection;	/* whose knobs.cut counts, from 1 */
 	uint64_t bytes[2];	/* sent in connection cut_connection */
 	bool no_link;		/* none comes up any more */
+	FILE *recording;	/* if set: gets what the secondary hears */
 
 	bool no_fence;
 	uint64_t fence_at;	/* it ends then; 0 it does not run */
@@ -148,6 +149,8 @@ static inline void engine_b_message(void *arg, const void *b, size_t n)
 {
 	struct engine *e = arg;
 
+	if (e->recording)
+		assert_int_equal(fwrite(b, n, 1, e->recording), 1);
 	if (e->secondary)
 		secondary_message(e->secondary, b, n);
 }
