@@ -104,6 +104,12 @@ on b "xl destroy $guest--standby"
 until_true 20 "the standby gone" eval "! on b 'xl list 77' >$work/out 2>&1"
 no_nodes b 77
 
+if [ "${LAB_XENSTORED:-oxenstored}" = xenstored ]; then
+	# It tells nobody the watches of a guest: docs/GUEST.md.
+	echo "store: C xenstored: the guest hears no more of xl: a fresh one"
+	on a "xl destroy $guest"
+	start_guest
+fi
 echo "store: the guest still hears xl shutdown; its end is reported"
 on a "store-test events $id >/tmp/events 2>&1 </dev/null &"
 until_true 20 "the follower" on a "grep -q following /tmp/events"
