@@ -53,6 +53,7 @@ CORE_C := $(filter-out $(PROG_C),$(wildcard replicator/*.c)) \
 	$(filter-out $(XEN_C),$(wildcard libxc-ext/*.c)) \
 	$(wildcard backends/gate_*.c)
 FAULT_C := $(wildcard tests/fault_*.c)
+CONTRACT_C := $(wildcard tests/contract/contract*.c)
 UNIT_C := $(wildcard tests/unit/test_*.c) $(wildcard tests/sim/test_*.c)
 DOM0_C := $(wildcard tests/dom0/*.c) $(wildcard tests/hv/*.c)
 GUEST_C := $(wildcard tests/guest/*.c)
@@ -141,7 +142,7 @@ $(B)/dom0-bin/kemari: $(B)/kemari
 	$(Q)cp $< $@
 
 define dom0_rule
-$(B)/dom0-bin/$(notdir $(1:.c=)): $(call obj,$(1)) $(if $(findstring contract-xen,$(1)),$(call obj,tests/contract/contract.c)) $(B)/libkemari-xen.a $(B)/libkemari.a
+$(B)/dom0-bin/$(notdir $(1:.c=)): $(call obj,$(1)) $(if $(findstring contract-xen,$(1)),$(call obj,$(CONTRACT_C))) $(B)/libkemari-xen.a $(B)/libkemari.a
 	@mkdir -p $$(@D)
 	$$(say) LD $$@
 	$$(Q)$$(CC) $$(LDFLAGS) -o $$@ $$^ $$(if $$(findstring contract-xen,$$@),-lcmocka) $$(XEN_LIBS) $$(LIBS)
@@ -159,6 +160,6 @@ $(B)/tests/%: $(B)/obj/tests/%.o $(call obj,$(FAULT_C)) $(B)/libkemari.a
 	$(say) LD $@
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS)
 
-$(B)/tests/contract/sim: $(B)/obj/tests/contract/contract.o
+$(B)/tests/contract/sim: $(call obj,$(CONTRACT_C))
 
 -include $(shell find $(B)/obj -name '*.d' 2>/dev/null)

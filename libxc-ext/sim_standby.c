@@ -219,5 +219,6 @@ int sim_destroy_shell(struct platform *p)
 	if (!d)
 		return -1;
 	sim_domain_free(sim_of(p)->world, d);
+	sim_of(p)->domain = NULL;
 	return 0;
 }
