@@ -27,9 +27,6 @@ XEN_ARGS = (f"console=com1 com1=115200 dom0_mem={DOM0_MEM_MB}M,"
 # collide.  LAB_XEN_ARGS_A and LAB_XEN_ARGS_B replace them.
 KEMARI_ARGS = {"a": "kemari=on kemari-domids=1-9999",
                "b": "kemari=on kemari-domids=10000-19999"}
-# What prepares a host for protected guests (docs/HYPERVISOR.md); not --stock.
-KEMARI_ARGS = {"a": "kemari=on kemari-domids=1-999",
-               "b": "kemari=on kemari-domids=1000-1999"}
 STOCK_XEN = "/boot/xen-4.17-amd64.gz"
 
 BOOT_TIMEOUT_S = float(os.environ.get("LAB_BOOT_TIMEOUT", "120"))

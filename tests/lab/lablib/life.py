@@ -54,7 +54,6 @@ def _holder_pidfd():
 def _xen_args(host, stock):
     extra = [os.environ.get("LAB_XEN_ARGS", "")]
     if not stock:
-        extra.append(conf.KEMARI_ARGS[host])
         extra.append(os.environ.get(f"LAB_XEN_ARGS_{host.upper()}",
                                     conf.KEMARI_ARGS[host]))
     return " ".join([conf.XEN_ARGS, *extra]).strip()
