@@ -525,7 +525,7 @@ struct link_listener *link_tcp_listen(struct event_base *base,
 
 unsigned int link_tcp_port(const struct link_listener *l)
 {
-	struct sockaddr_storage ss;
+	struct sockaddr_storage ss = { 0 };
 	socklen_t len = sizeof(ss);
 
 	if (getsockname(evconnlistener_get_fd(l->lev), (struct sockaddr *)&ss,

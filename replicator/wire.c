@@ -3,7 +3,7 @@
  * wire.c - layout of every message: pack and check; pure
  *
  * One table holds what each type may look like; wire_check() applies it and
- * the type's own rule.  Nothing here knows the session.
+ * the type's own rule (INV-31).  Nothing here knows the session.
  */
 #include "replicator/wire.h"
 
