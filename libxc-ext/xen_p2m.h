@@ -28,7 +28,7 @@ struct xen_p2m {
  *
  * RAM, ACPI tables, special pages and shared_info.  Grant frames are not
  * among them: they are Xen's, travel as records, and need not have a frame.
- * One hypercall per 1024 frames of address space: not for the pause.
+ * Hundreds of hypercalls: not for the pause.
  */
 int xen_p2m_scan(struct xen_host *h, uint32_t domid, uint64_t shared_info,
 		 struct xen_p2m *out);

@@ -419,6 +419,8 @@ int xen_primary_begin(struct platform *p, uint64_t generation, uint64_t epoch,
 		return -1;
 	if (xen_hv_begin(x->h, x->domid, generation, epoch, merge))
 		return xen_platform_host_failed(x);
+	if (merge)
+		x->nodes_sent = false;	/* an epoch that came to nothing */
 	return 0;
 }
 

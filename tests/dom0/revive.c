@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -155,10 +156,12 @@ static int capture(struct platform *p, struct image *i)
 	TRY(p, p->ops->info(p, &i->info), "info");
 	i->ranges = PLATFORM_RANGES_MAX;
 	TRY(p, p->ops->ranges(p, i->range, &i->ranges), "ranges");
-	i->pages = malloc(i->info.pages * PLATFORM_PAGE);
-	if (!i->pages)
+	/* Touched now: a page fault costs more than the copy of a page. */
+	i->pages = mmap(NULL, i->info.pages * PLATFORM_PAGE,
+			PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	if (i->pages == MAP_FAILED)
 		return failed("capture", "out of memory");
-	memset(i->pages, 0, i->info.pages * PLATFORM_PAGE);
 	took("describe", &t);
 	TRY(p, p->ops->enable(p, i->generation, PLATFORM_SYNC, DIRTY_LIMIT),
 	    "enable");
@@ -280,7 +283,7 @@ static void forget(struct image *i)
 {
 	recbuf_free(&i->shape);
 	recbuf_free(&i->state);
-	free(i->pages);
+	munmap(i->pages, i->info.pages * PLATFORM_PAGE);
 	memset(i, 0, sizeof(*i));
 }
 

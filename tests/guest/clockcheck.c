@@ -9,14 +9,16 @@
  * kept elsewhere, so that a page of the past is noticed too.
  *
  * Standard output gets numbered lines, "N <count> mono=<ns> real=<ns>", and
- * "BAD <what>" for each violation.
+ * "BAD <what>" for each violation; "KMSG <record>" for messages of the kernel.
  *
  * Options, as arguments or on the kernel's command line:
  *	ms=N	between two numbered lines (default 10)
  *	mb=N	size of the working set in MiB (default 32)
  *	pages=N	changed per millisecond, at most (default 4)
+ *	kmsg=1	tell what the kernel says from the start on, as /dev/kmsg has it
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdarg.h>
@@ -30,7 +32,7 @@
 
 enum {
 	CPUS_MAX = 128,
-	BURST = 50,			/* readings in a row */
+	BURST = 10,			/* readings in a row */
 	STILL_READS = 50000000,		/* of one value: it stands still */
 	WORDS = 4096 / sizeof(uint64_t),
 	STALL_S = 120,			/* a thread that does nothing */
@@ -46,9 +48,10 @@ static struct option options[] = {
 	{ "ms", 10, 60000 },
 	{ "mb", 32, 4096 },
 	{ "pages", 4, 100000 },
+	{ "kmsg", 0, 1 },
 };
 
-enum { OPT_MS, OPT_MB, OPT_PAGES };
+enum { OPT_MS, OPT_MB, OPT_PAGES, OPT_KMSG };
 
 /* A clock that all CPUs must agree on. */
 struct clock {
@@ -147,7 +150,7 @@ static void check_moves(const struct clock *c, int cpu)
 static void *watch_clocks(void *arg)
 {
 	struct worker *w = arg;
-	struct timespec nap = { .tv_nsec = 3 * NS_PER_MS };
+	struct timespec nap = { .tv_nsec = 7 * NS_PER_MS };
 	uint64_t last[CLOCKS] = { 0 };
 
 	pin(w->cpu);
@@ -260,6 +263,31 @@ static void *watch_memory(void *arg)
 	return NULL;
 }
 
+/* --- the kernel -------------------------------------------------------- */
+
+static void *watch_kernel(void *arg)
+{
+	int fd = open("/dev/kmsg", O_RDONLY);
+	char record[8192];			/* of them at most: one read */
+	ssize_t n;
+
+	(void)arg;
+	if (fd < 0 || lseek(fd, 0, SEEK_END) < 0) {
+		say("BAD cannot read /dev/kmsg: %s\n", strerror(errno));
+		return NULL;
+	}
+	for (;;) {
+		n = read(fd, record, sizeof(record));
+		if (n < 0 && errno != EPIPE)
+			say("BAD cannot read /dev/kmsg: %s\n", strerror(errno));
+		if (n <= 0)
+			continue;
+		/* Without the properties that may follow the first line. */
+		say("KMSG %.*s\n", (int)strcspn(record, "\n"), record);
+	}
+	return NULL;
+}
+
 /* --- the whole --------------------------------------------------------- */
 
 static void option(const char *text)
@@ -329,6 +357,7 @@ static void check_workers(void)
 int main(int argc, char **argv)
 {
 	struct timespec nap;
+	pthread_t kernel;
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 
 	kernel_options();
@@ -341,6 +370,9 @@ int main(int argc, char **argv)
 		start(watch_timers, "timers", cpu);
 	}
 	start(watch_memory, "memory", -1);
+	if (options[OPT_KMSG].value &&
+	    pthread_create(&kernel, NULL, watch_kernel, NULL))
+		say("BAD cannot start a thread\n");
 	say("clockcheck: %ld CPUs, a line each %lu ms\n", cpus,
 	    options[OPT_MS].value);
 

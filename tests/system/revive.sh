@@ -1,0 +1,99 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# revive.sh - a running guest is captured, destroyed, re-created and goes on
+#
+# On host a of the lab: a PVH guest with two vCPUs that checks its clocks,
+# timers and memory (tests/guest/clockcheck.c) lives through CYCLES (default
+# 3) deaths.  Judged by its console: each number of its count is there and
+# says the same each time, its clocks go on, it has seen nothing BAD, and its
+# kernel has no new warning.
+set -eu
+cd "$(dirname "$0")/../.."
+lab=tests/lab/lab
+work=build/check/revive
+name=revive
+cycles=${CYCLES:-3}
+vcpus=${VCPUS:-2}
+mkdir -p $work
+
+fail() { echo "revive: FAIL: $*"; exit 1; }
+on() { "$lab" exec a -- sh -c "$1"; }
+
+# until_true SECONDS WHAT COMMAND...
+until_true()
+{
+	local end=$((SECONDS + $1)) what=$2
+	shift 2
+	until "$@"; do
+		[ $SECONDS -lt $end ] || fail "timed out: $what"
+		sleep 0.5
+	done
+}
+
+console() { tail -c "+$from" "$log" 2>/dev/null | cut -d' ' -f2- | tr -d '\r'; }
+count() { console | grep -ao '^N [0-9]* mono=' | tail -n 1 | cut -d' ' -f2; }
+# shellcheck disable=SC2317 # called through until_true
+counted() { [ "$(count || true)" -ge "$1" ] 2>/dev/null; }
+
+case $cycles in
+*[!0-9]* | "" | 0) echo "revive: CYCLES=$cycles: must be 1 or more"; exit 2 ;;
+esac
+if ! "$lab" status >/dev/null 2>&1; then
+	trap '"$lab" down' EXIT
+fi
+"$lab" up
+"$lab" guest-image $work/$name.img --add build/guest-bin/clockcheck \
+	--init tests/guest/drill-init
+printf '%s\n' "name = \"$name\"" 'type = "pvh"' \
+	'kernel = "/boot/guest-vmlinuz"' "ramdisk = \"/root/$name.img\"" \
+	'memory = 128' 'maxmem = 128' "vcpus = $vcpus" \
+	'cmdline = "console=hvc0 quiet ms=50 mb=32 kmsg=1"' >$work/$name.cfg
+for f in img cfg; do
+	"$lab" put a $work/$name.$f /root/$name.$f
+done
+"$lab" put a build/dom0-bin/revive /usr/local/bin/revive
+on "chmod 755 /usr/local/bin/revive; xl destroy $name 2>/dev/null || true"
+log=$("$lab" log a $name)
+from=$(($(stat -c %s "$log" 2>/dev/null || echo 0) + 1))
+
+# -e: no process of xl that cleans up when the domain dies.
+on "xl create -e /root/$name.cfg"
+until_true 180 "the guest counts" counted 50
+echo "revive: $cycles cycles of a guest with $vcpus vCPUs"
+on "revive $name --cycles $cycles" | tee $work/times || fail "revive failed"
+[ "$(grep -c '^cycle' $work/times)" -eq "$cycles" ] || fail "revive failed"
+last=$(count)
+until_true 120 "the guest counts on after N $last" counted $((last + 40))
+console >$work/console
+on "xl destroy $name"
+
+# A line may be there twice, and the first time in part: the daemon may have
+# read it before the death.
+# shellcheck disable=SC2016 # awk's
+grep -ao 'N [0-9]* mono=[0-9]* real=[0-9]*$' $work/console | awk '
+	{
+		split($3, mono, "="); split($4, real, "=")
+		if ($2 in seen) {
+			if (seen[$2] != $0)
+				bad("said twice, not the same: " $0)
+			next
+		}
+		if (NR > 1 && $2 != n + 1)
+			bad("N " n " is followed by N " $2)
+		if (mono[2] <= m || real[2] < r)
+			bad("a clock went back or stood still at N " $2)
+		seen[$2] = $0; n = $2; m = mono[2]; r = real[2]
+	}
+	function bad(what) { print "revive: " what; status = 1 }
+	END { print "revive: counted to " n; exit status }
+' || fail "the count is broken (see $work/console)"
+if grep -a BAD $work/console; then
+	fail "the guest has seen what must not be"
+fi
+# Emulation is slow enough for an interrupt to take longer than the kernel
+# likes, with and without a revive.
+if grep -a '^KMSG [0-4],' $work/console | grep -v 'hrtimer: interrupt took'
+then
+	fail "the guest's kernel has a new warning"
+fi
+echo "revive: ok"
