@@ -366,7 +366,8 @@ void secondary_fence_done(struct secondary *s, bool ok, const char *why)
 
 int secondary_failover(struct secondary *s)
 {
-	if (s->stage == STAGE_TAKE || s->stage == STAGE_TAKEN) {
+	if (s->forced || s->stage == STAGE_TAKE ||
+	    s->stage == STAGE_TAKEN) {
 		errno = EALREADY;
 		return -1;
 	}
@@ -377,10 +378,10 @@ int secondary_failover(struct secondary *s)
 	}
 	report_say(s->report, REPORT_WARN, "forced",
 		   "an operator orders the take-over");
-	if (s->peer.link)
-		peer_error(&s->peer, secondary_now(s), ESTALE,
-			   "an operator ordered the standby to take over");
-	decide(s);
+	/* A primary that lives stops its guest before it closes. */
+	peer_error(&s->peer, secondary_now(s), ESTALE,
+		   "an operator ordered the standby to take over");
+	s->forced = true;
 	secondary_tick(s);
 	return 0;
 }
@@ -424,6 +425,8 @@ static void advance(struct secondary *s)
 	beat(s);
 	secondary_say_ack(s);
 	apply_a_little(s);
+	if (s->forced && !s->peer.link && s->stage < STAGE_TAKE)
+		decide(s);
 	do {
 		before = s->stage;
 		if (secondary_now(s) < s->retry_at)

@@ -94,6 +94,8 @@ void secondary_fence_done(struct secondary *s, bool ok, const char *why);
  * secondary_failover() - The operator orders the take-over, without fence
  * Return: 0 under way; -1 with errno: EPERM the standby is not eligible,
  *	   EALREADY under way or done
+ *
+ * A primary that is still connected is told, and stops its guest first.
  */
 int secondary_failover(struct secondary *s);
 

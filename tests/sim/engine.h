@@ -397,6 +397,12 @@ static inline void engine_sooner(uint64_t *wait, uint64_t now, uint64_t at)
 		*wait = d;
 }
 
+/* Is there a primary that takes events? */
+static inline bool engine_listens(struct engine *e)
+{
+	return e->primary && primary_outcome(e->primary) == PRIMARY_GOING;
+}
+
 /* One thing that is due; false if nothing is. */
 static inline bool engine_act(struct engine *e)
 {
@@ -422,7 +428,7 @@ static inline bool engine_act(struct engine *e)
 		return true;
 	}
 	e->running = &e->a;
-	if (e->primary && engine_readable(e->a.platform)) {
+	if (engine_listens(e) && engine_readable(e->a.platform)) {
 		primary_platform_event(e->primary);
 		return true;
 	}
@@ -538,8 +544,12 @@ static inline void engine_step(struct engine *e, uint64_t most)
 		e->bytes[0] = link_pair_sent(e->pair, 0);
 		e->bytes[1] = link_pair_sent(e->pair, 1);
 	}
-	if (!did)
+	if (did)
+		return;
+	if (engine_listens(e))
 		sim_run_to_event(e->w, engine_idle(e, most));
+	else
+		sim_run(e->w, engine_idle(e, most));
 }
 
 /** engine_run() - For @ns */
