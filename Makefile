@@ -13,7 +13,7 @@ SAN ?= 0
 
 # --- the one list of Debian packages ------------------------------------
 DEPS_BUILD := gcc make pkg-config libxen-dev libevent-dev liblz4-dev \
-	libssl-dev libjson-c-dev dpkg-dev flex bison bc python3 xz-utils libc6-dev \
+	libssl-dev libjson-c-dev libxxhash-dev dpkg-dev flex bison bc python3 xz-utils libc6-dev \
 	acpica-tools zlib1g-dev uuid-dev
 DEPS_TEST := libcmocka-dev clang clang-tidy cppcheck shellcheck libclang-rt-14-dev
 DEPS_LAB := qemu-system-x86 xen-hypervisor-4.17-amd64 xen-utils-4.17 \
