@@ -173,6 +173,8 @@ static void xen_close(struct platform *p)
 	struct xen_platform *x = to_xen(p);
 
 	xen_primary_close(x);
+	if (x->unmapping)
+		pthread_join(x->unmapper, NULL);
 	if (x->h)
 		xen_platform_unmap(x);
 	xen_p2m_free(&x->p2m);

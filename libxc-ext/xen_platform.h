@@ -8,6 +8,7 @@
 #ifndef KEMARI_XEN_PLATFORM_H
 #define KEMARI_XEN_PLATFORM_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -56,6 +57,8 @@ struct xen_platform {
 	struct xen_shape shape;		/* .dom.domid 0: not yet built */
 	bool introduced;
 	bool activated;
+	bool unmapping;			/* .unmapper runs or has run */
+	pthread_t unmapper;
 };
 
 static inline struct xen_platform *to_xen(struct platform *p)

@@ -285,6 +285,21 @@ int xen_standby_load(struct platform *p, const void *records, size_t len,
 	return 0;
 }
 
+static void *unmap(void *arg)
+{
+	xen_platform_unmap(arg);
+	return NULL;
+}
+
+/* What stays mapped would keep a destroyed domain as a zombie; but the guest
+ * runs, and nobody is to wait for this. */
+static void unmap_aside(struct xen_platform *x)
+{
+	x->unmapping = !pthread_create(&x->unmapper, NULL, unmap, x);
+	if (!x->unmapping)
+		unmap(x);
+}
+
 int xen_standby_activate(struct platform *p, uint64_t generation,
 			 uint64_t new_generation)
 {
@@ -302,8 +317,7 @@ int xen_standby_activate(struct platform *p, uint64_t generation,
 	if (xc_domain_unpause(x->h->xch, x->domid))
 		return platform_fail(p, errno, "domain %u: cannot unpause: %s",
 				     x->domid, strerror(errno));
-	/* What stays mapped keeps a destroyed domain as a zombie. */
-	xen_platform_unmap(x);
+	unmap_aside(x);
 	return 0;
 }
 

@@ -65,6 +65,8 @@ on "revive $name --cycles $cycles" | tee $work/times || fail "revive failed"
 last=$(count)
 until_true 120 "the guest counts on after N $last" counted $((last + 40))
 console >$work/console
+# Its watches came with it, or it would not answer.
+on "xl shutdown $name" || fail "the guest hears no more of xl"
 on "xl destroy $name"
 
 # A line may be there twice, and the first time in part: the daemon may have
