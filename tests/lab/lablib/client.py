@@ -11,7 +11,7 @@ from . import conf, net
 from .conf import LabError
 
 FRAME_MAX = 65536
-STARTED_TIMEOUT_S = 10.0	# from connection to the agent's word "started"
+STARTED_TIMEOUT_S = 30.0	# from connection to the agent's word "started"
 
 
 class NotRunning(LabError):
