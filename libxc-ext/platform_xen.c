@@ -84,6 +84,17 @@ static void host_ids(struct platform_info *out)
 		memcpy(out->host_uuid, out->boot_id, sizeof(out->host_uuid));
 }
 
+/* The name as it will be: xen_store.c marks that of a standby. */
+static void guest_name(char *name)
+{
+	static const char mark[] = "--standby";
+	size_t len = strlen(name);
+
+	if (len >= sizeof(mark) &&
+	    !strcmp(name + len - (sizeof(mark) - 1), mark))
+		name[len - (sizeof(mark) - 1)] = '\0';
+}
+
 static int xen_info(struct platform *p, struct platform_info *out)
 {
 	struct xen_platform *x = to_xen(p);
@@ -96,6 +107,8 @@ static int xen_info(struct platform *p, struct platform_info *out)
 	host_ids(out);
 	if (xen_store_name(x->store, out->name))
 		return xen_platform_store_failed(x);
+	if (x->shape.dom.domid)
+		guest_name(out->name);
 	memcpy(out->uuid, x->uuid, sizeof(out->uuid));
 	out->domid = x->domid;
 	out->vcpus = x->vcpus;

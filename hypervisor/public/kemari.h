@@ -251,7 +251,10 @@ struct xen_hvm_kemari_vcpu {
     uint32_t _pad;
 };
 
-/* Domain-wide state.  SET: the time is set by SET_CONTEXT, not here. */
+/*
+ * Domain-wide state.  GET: of any HVM/PVH domain, enabled or not, while it
+ * runs.  SET: the time is set by SET_CONTEXT, not here.
+ */
 struct xen_hvm_kemari_dom {
     uint64_t vm_assist;
     uint64_t guest_time;        /* GET only: guest system time now */

@@ -283,7 +283,6 @@ static const uint8_t needs[] = {
     [KEMARI_CMD_set_evtchn]  = NEEDS_STANDBY,
     [KEMARI_CMD_get_vcpu]    = NEEDS_STOPPED,
     [KEMARI_CMD_set_vcpu]    = NEEDS_STANDBY,
-    [KEMARI_CMD_get_dom]     = 0,       /* heartbeats carry guest time */
     [KEMARI_CMD_set_dom]     = NEEDS_STANDBY,
     [KEMARI_CMD_get_context] = NEEDS_STOPPED,
     [KEMARI_CMD_set_context] = NEEDS_STANDBY,
@@ -361,9 +360,6 @@ static int enabled_op(struct domain *d, struct xen_hvm_kemari *op)
     case KEMARI_CMD_set_vcpu:
         return kemari_set_vcpu(d, &op->u.vcpu);
 
-    case KEMARI_CMD_get_dom:
-        return kemari_get_dom(d, &op->u.dom);
-
     case KEMARI_CMD_set_dom:
         return kemari_set_dom(d, &op->u.dom);
 
@@ -434,13 +430,18 @@ static int domain_op(struct domain *d, struct xen_hvm_kemari *op)
     if ( rc )
         return rc;
 
-    if ( op->cmd != KEMARI_CMD_eligible )
-        return locked_op(d, op);
+    switch ( op->cmd )
+    {
+    case KEMARI_CMD_eligible:
+        memset(&op->u.eligible, 0, sizeof(op->u.eligible));
+        op->u.eligible.reasons = kemari_reasons(d);
+        return 0;
 
-    memset(&op->u.eligible, 0, sizeof(op->u.eligible));
-    op->u.eligible.reasons = kemari_reasons(d);
+    case KEMARI_CMD_get_dom:
+        return kemari_get_dom(d, &op->u.dom);
+    }
 
-    return 0;
+    return locked_op(d, op);
 }
 
 int do_kemari_op(XEN_GUEST_HANDLE_PARAM(xen_hvm_kemari_t) arg)
