@@ -254,6 +254,37 @@ int platform_fail(struct platform *p, int err, const char *fmt, ...)
  */
 int platform_open_xen(struct platform **out, const char *domain, char *why);
 
+/*
+ * Cleaning up after a guest that was taken over.  xl leaves a process behind
+ * for each domain that it creates, which destroys the domain once it has shut
+ * down.  A domain that was taken over has none: after a power-off it would
+ * keep its number and its memory for ever.  Whoever took it over does that
+ * duty instead (docs/GUEST.md).
+ */
+struct platform_reaper;
+
+/**
+ * platform_reaper_open() - Follow a domain of this Xen host to its end
+ * @why:	Gets a sentence on failure, PLATFORM_WHY_MAX bytes
+ * Return: to be closed, or NULL with errno
+ */
+struct platform_reaper *platform_reaper_open(uint32_t domid,
+					     const uint8_t uuid[16], char *why);
+
+/** platform_reaper_fd() - Readable when run() may have something to do */
+int platform_reaper_fd(const struct platform_reaper *r);
+
+/**
+ * platform_reaper_run() - See how the domain is; clean up if it has shut down
+ * @say:	Gets a sentence unless 0, PLATFORM_WHY_MAX bytes
+ * Return: 0 it lives on; 1 it is no more, by a toolstack or by this call, and
+ *	   nothing is left of it; -1 with errno, may be tried again
+ */
+int platform_reaper_run(struct platform_reaper *r, char *say);
+
+/** platform_reaper_close() - NULL is fine; the domain is left as it is */
+void platform_reaper_close(struct platform_reaper *r);
+
 /* Knobs of platform_xen for the negative proofs; not for users. */
 enum platform_xen_unsafe {
 	PLATFORM_XEN_NO_TAP = 1,	/* ports get policy none */

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * xen_reap.c - clean up after a domain that was taken over
+ * xen_reap.c - platform_reaper_*: clean up after a domain that was taken over
  */
-#include "libxc-ext/xen_reap.h"
+#include "libxc-ext/platform.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -13,7 +13,7 @@
 
 #include "libxc-ext/xen_store.h"
 
-struct xen_reaper {
+struct platform_reaper {
 	xc_interface *xch;
 	struct xen_store *store;
 	uint32_t domid;
@@ -28,10 +28,10 @@ static const char *const reason_str[] = {
 	[SHUTDOWN_soft_reset] = "wants a soft reset, which is for xl create",
 };
 
-struct xen_reaper *xen_reaper_open(uint32_t domid, const uint8_t uuid[16],
-				   char *why)
+struct platform_reaper *platform_reaper_open(uint32_t domid,
+					     const uint8_t uuid[16], char *why)
 {
-	struct xen_reaper *r = calloc(1, sizeof(*r));
+	struct platform_reaper *r = calloc(1, sizeof(*r));
 	int err;
 
 	snprintf(why, PLATFORM_WHY_MAX, "no memory");
@@ -48,17 +48,17 @@ struct xen_reaper *xen_reaper_open(uint32_t domid, const uint8_t uuid[16],
 		snprintf(why, PLATFORM_WHY_MAX, "%s", xen_store_why(r->store));
 	}
 	err = errno;
-	xen_reaper_close(r);
+	platform_reaper_close(r);
 	errno = err;
 	return NULL;
 }
 
-int xen_reaper_fd(const struct xen_reaper *r)
+int platform_reaper_fd(const struct platform_reaper *r)
 {
 	return xen_store_event_fd(r->store);
 }
 
-int xen_reaper_run(struct xen_reaper *r, char *say)
+int platform_reaper_run(struct platform_reaper *r, char *say)
 {
 	uint32_t reason = 0;
 	int events = xen_store_events(r->store, &reason), rc;
@@ -80,7 +80,7 @@ int xen_reaper_run(struct xen_reaper *r, char *say)
 	return rc;
 }
 
-void xen_reaper_close(struct xen_reaper *r)
+void platform_reaper_close(struct platform_reaper *r)
 {
 	if (!r)
 		return;

@@ -4,7 +4,7 @@
  *
  * The supervisor holds the staging; a worker opens everything else anew in
  * each life.  One session follows the other until a guest has been taken over:
- * then the worker stays with it.
+ * then the worker stays with it to its end, and cleans up after it.
  */
 #include <errno.h>
 #include <signal.h>
@@ -57,6 +57,9 @@ struct receiver {
 	char peer[LINK_TCP_PEER_MAX];
 	struct control_call *failing_over;
 	enum status_state shown;
+	struct platform_reaper *reaper;	/* of the guest that runs here */
+	struct event *ev_reaper;
+	bool reaper_tried;
 };
 
 static void proceed(struct receiver *r);
@@ -244,6 +247,66 @@ static void show(struct receiver *r, const struct status *s)
 	       *s->reason ? "): " : "", s->detail);
 }
 
+/* --- a guest that was taken over ------------------------------------------ */
+
+static void reaper_close(struct receiver *r)
+{
+	if (r->ev_reaper)
+		event_free(r->ev_reaper);
+	platform_reaper_close(r->reaper);
+	r->ev_reaper = NULL;
+	r->reaper = NULL;
+	r->reaper_tried = false;
+}
+
+static void session_next(struct receiver *r)
+{
+	session_close(r);
+	*r->peer = '\0';
+	if (session_open(r))
+		event_base_loopbreak(r->base);
+	else
+		proceed(r);
+}
+
+static void on_guest(evutil_socket_t fd, short what, void *arg)
+{
+	struct receiver *r = arg;
+	char say[PLATFORM_WHY_MAX];
+	int over = platform_reaper_run(r->reaper, say);
+
+	(void)fd;
+	(void)what;
+	if (!over)
+		return;
+	printf("kemari receive: %s%s\n", say, over > 0 ? "; listening" : "");
+	if (over < 0)
+		return;
+	reaper_close(r);
+	staging_move(r->staging, STAGING_EMPTY);
+	session_next(r);
+}
+
+/* xl has no process here that would do it. */
+static void reap_later(struct receiver *r, const struct platform_info *guest)
+{
+	char why[PLATFORM_WHY_MAX] = "its domain ID is not known any more";
+
+	if (r->reaper_tried)
+		return;
+	r->reaper_tried = true;
+	if (guest->domid)
+		r->reaper = platform_reaper_open(guest->domid, guest->uuid,
+						 why);
+	if (r->reaper)
+		r->ev_reaper = event_new(r->base,
+					 platform_reaper_fd(r->reaper),
+					 EV_READ | EV_PERSIST, on_guest, r);
+	if (!r->ev_reaper || event_add(r->ev_reaper, NULL))
+		printf("kemari receive: nobody will clean up after the guest: "
+		       "%s; once it has shut down: xl destroy\n", why);
+}
+
 /* After every event: say what changed, set the timer, see if it is over. */
 static void proceed(struct receiver *r)
 {
@@ -259,15 +322,13 @@ static void proceed(struct receiver *r)
 			       "\n" : s.detail);
 		r->failing_over = NULL;
 	}
+	if (out == SECONDARY_TOOK_OVER)
+		reap_later(r, &s.guest);
 	if (out == SECONDARY_ENDED || out == SECONDARY_ABANDONED) {
 		printf("kemari receive: session is over: %s; listening\n",
 		       secondary_outcome_str(out));
-		session_close(r);
-		*r->peer = '\0';
-		if (session_open(r)) {
-			event_base_loopbreak(r->base);
-			return;
-		}
+		session_next(r);
+		return;
 	}
 	run_timer_set(r->timer, secondary_deadline(r->secondary),
 		      r->platform->ops->now_ns(r->platform));
@@ -320,6 +381,7 @@ static void close_all(struct receiver *r)
 		event_free(r->ev_term);
 	if (r->ev_int)
 		event_free(r->ev_int);
+	reaper_close(r);
 	run_timer_free(r->timer);
 	staging_close(r->staging);
 	if (r->base)

@@ -23,7 +23,6 @@
 #include "libxc-ext/nodes.h"
 #include "libxc-ext/ring.h"
 #include "libxc-ext/xen_check.h"
-#include "libxc-ext/xen_reap.h"
 #include "libxc-ext/xen_store.h"
 #include "libxc-ext/xen_store_priv.h"
 
@@ -466,24 +465,24 @@ static void cmd_reap(void)
 {
 	struct pollfd p = { .events = POLLIN };
 	struct recbuf b = { 0 };
-	struct xen_reaper *r;
+	struct platform_reaper *r;
 	char say[PLATFORM_WHY_MAX];
 	int rc;
 
 	open_store();
-	r = xen_reaper_open(domid, info.handle, say);
+	r = platform_reaper_open(domid, info.handle, say);
 	if (!r)
 		die(say);
-	p.fd = xen_reaper_fd(r);
+	p.fd = platform_reaper_fd(r);
 	printf("waiting for %u\n", domid);
 	fflush(stdout);
-	while (!(rc = xen_reaper_run(r, say)))
+	while (!(rc = platform_reaper_run(r, say)))
 		if (poll(&p, 1, 60000) < 1)
 			die("no event for a minute");
 	printf("%s\n", say);
 	EXPECT(rc == 1);
 	EXPECT(xen_store_save(store, &b, true) == -1);
-	xen_reaper_close(r);
+	platform_reaper_close(r);
 	recbuf_free(&b);
 	printf("reaped\n");
 }
