@@ -21,8 +21,8 @@ HANG_S = 120		# guards against a hang; nothing is judged by time
 GUEST_INIT = """#!/bin/sh
 export PATH=/bin
 guest-setup
-ip addr add 10.77.0.$(sed -n 's/.*addr=\\([0-9]*\\).*/\\1/p' /proc/cmdline)/24 \\
-	dev eth0
+ip addr add 10.77.0.$(sed -n 's/.*addr=\\([0-9]*\\).*/\\1/p' \\
+	/proc/cmdline)/24 dev eth0
 ip link set eth0 up
 exec >/dev/hvc0 2>&1
 echo "hello, this is a guest"

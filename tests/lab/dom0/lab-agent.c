@@ -26,6 +26,7 @@
 #include <unistd.h>
 
 enum {
+	AGENT_PORT = 7070,
 	HEAD_LEN = 5,		/* type and length */
 	FRAME_MAX = 65536,	/* bytes of one frame's body */
 	ARGS_MAX = 1024,	/* arguments of one command */
@@ -336,12 +337,11 @@ int main(int argc, char **argv)
 	struct sockaddr_in addr = { .sin_family = AF_INET };
 	int on = 1, sock;
 
-	if (argc != 3 || inet_pton(AF_INET, argv[1], &addr.sin_addr) != 1 ||
-	    atoi(argv[2]) <= 0 || atoi(argv[2]) > UINT16_MAX) {
-		fprintf(stderr, "usage: lab-agent ADDRESS PORT\n");
+	if (argc != 2 || inet_pton(AF_INET, argv[1], &addr.sin_addr) != 1) {
+		fprintf(stderr, "usage: lab-agent ADDRESS\n");
 		return 2;
 	}
-	addr.sin_port = htons((uint16_t)atoi(argv[2]));
+	addr.sin_port = htons(AGENT_PORT);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGCHLD, SIG_IGN);	/* sessions need no wait */
 	sock = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);

@@ -53,8 +53,8 @@ static bool guest_name(const char *file, char *name)
 	size_t around = strlen(PREFIX) + strlen(SUFFIX);
 
 	if (len <= around || len > NAME_MAX ||
-	    strncmp(file, PREFIX, strlen(PREFIX)) ||
-	    strcmp(file + len - strlen(SUFFIX), SUFFIX))
+	    strncmp(file, PREFIX, strlen(PREFIX)) != 0 ||
+	    strcmp(file + len - strlen(SUFFIX), SUFFIX) != 0)
 		return false;
 	memcpy(name, file + strlen(PREFIX), len - around);
 	name[len - around] = '\0';
@@ -106,14 +106,14 @@ static struct guest *find_guest(const char *name)
 	struct guest *g;
 
 	for (g = guests; g; g = g->next)
-		if (!strcmp(g->name, name))
+		if (strcmp(g->name, name) == 0)
 			return g;
 	g = calloc(1, sizeof(*g));
 	if (!g) {
 		perror("lab-confwd");
 		exit(1);
 	}
-	strcpy(g->name, name);
+	memcpy(g->name, name, strlen(name) + 1);
 	g->fd = -1;
 	g->next = guests;
 	guests = g;
