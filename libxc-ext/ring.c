@@ -40,22 +40,36 @@ static_assert(sizeof(struct ring_head) == 16, "public layout");
 static_assert(offsetof(struct ring_store, req_cons) == 2048, "public layout");
 static_assert(sizeof(struct ring_console) == 3088, "public layout");
 
-/* Bytes [at, at + len) of a ring, len <= RING_STORE_SIZE. */
-static void take(const uint8_t *ring, uint32_t at, void *out, size_t len)
+/* How much of @len bytes lies before the ring's end. */
+static size_t before_end(uint32_t at, size_t len)
 {
 	size_t first = RING_STORE_SIZE - MASK(at);
 
-	if (first > len)
-		first = len;
+	return first < len ? first : len;
+}
+
+void ring_get(const uint8_t *ring, uint32_t at, void *out, size_t len)
+{
+	size_t first = before_end(at, len);
+
 	memcpy(out, ring + MASK(at), first);
 	memcpy((uint8_t *)out + first, ring, len - first);
+}
+
+void ring_put(uint8_t *ring, uint32_t *at, const void *from, size_t len)
+{
+	size_t first = before_end(*at, len);
+
+	memcpy(ring + MASK(*at), from, first);
+	memcpy(ring, (const uint8_t *)from + first, len - first);
+	*at += (uint32_t)len;
 }
 
 /* The head at @at; false if it cannot be one.  Type 0 is not for guests, and
  * would make messages of zeroes. */
 static bool head_at(const uint8_t *ring, uint32_t at, struct ring_head *h)
 {
-	take(ring, at, h, HEAD);
+	ring_get(ring, at, h, HEAD);
 	return h->type && h->type < RING_STORE_TYPES &&
 	       h->len <= RING_STORE_PAYLOAD_MAX;
 }
@@ -123,7 +137,7 @@ static uint32_t tx_number(const uint8_t *ring, uint32_t at, uint32_t len)
 
 	if (len >= sizeof(digits))
 		return 0;
-	take(ring, at, digits, len);
+	ring_get(ring, at, digits, len);
 	for (i = 0; digits[i] >= '0' && digits[i] <= '9'; i++)
 		id = id * 10 + (uint32_t)(digits[i] - '0');
 	return id;

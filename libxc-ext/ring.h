@@ -56,6 +56,12 @@ struct ring_head {
 	uint32_t len;
 };
 
+/** ring_get() - Copy @len bytes, at most RING_STORE_SIZE, from index @at on */
+void ring_get(const uint8_t *ring, uint32_t at, void *out, size_t len);
+
+/** ring_put() - Copy @len bytes into the ring from index *@at on, and move it */
+void ring_put(uint8_t *ring, uint32_t *at, const void *from, size_t len);
+
 /** struct ring_stream - one direction, followed from message to message */
 struct ring_stream {
 	bool known;		/* .at is a boundary */

@@ -32,7 +32,7 @@ static int connect_daemon(void)
 		errno = ENOENT;
 		return -1;
 	}
-	strcpy(to.sun_path, path);
+	memcpy(to.sun_path, path, strlen(path) + 1);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -1;

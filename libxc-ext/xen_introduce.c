@@ -59,22 +59,6 @@ static uint32_t word(const uint32_t *w)
 	return __atomic_load_n(w, __ATOMIC_SEQ_CST);
 }
 
-static void put(uint8_t *ring, uint32_t *at, const void *data, size_t len)
-{
-	const uint8_t *byte = data;
-
-	while (len--)
-		ring[(*at)++ % RING_STORE_SIZE] = *byte++;
-}
-
-static void get(const uint8_t *ring, uint32_t at, void *data, size_t len)
-{
-	uint8_t *byte = data;
-
-	while (len--)
-		*byte++ = ring[at++ % RING_STORE_SIZE];
-}
-
 static int kick(struct play *p)
 {
 	struct xen_store *s = p->s;
@@ -98,14 +82,14 @@ static bool take_message(struct play *p)
 
 	if (n < sizeof(h) || n > RING_STORE_SIZE)
 		return false;
-	get(r->rsp, cons, &h, sizeof(h));
+	ring_get(r->rsp, cons, &h, sizeof(h));
 	size = sizeof(h) + h.len;
 	if (h.len > RING_STORE_PAYLOAD_MAX || n < size)
 		return false;
 	if (h.type == XS_WATCH_EVENT) {
 		p->fired++;
 		if (p->events_len + size <= EVENTS_MAX) {
-			get(r->rsp, cons, p->events + p->events_len, size);
+			ring_get(r->rsp, cons, p->events + p->events_len, size);
 			p->events_len += size;
 		}
 	} else {
@@ -150,9 +134,9 @@ static void put_request(struct play *p, uint32_t *at,
 		.len = request_size(w) - (uint32_t)sizeof(h),
 	};
 
-	put(p->ring->req, at, &h, sizeof(h));
-	put(p->ring->req, at, w->path, strlen(w->path) + 1);
-	put(p->ring->req, at, w->token, strlen(w->token) + 1);
+	ring_put(p->ring->req, at, &h, sizeof(h));
+	ring_put(p->ring->req, at, w->path, strlen(w->path) + 1);
+	ring_put(p->ring->req, at, w->token, strlen(w->token) + 1);
 	p->sent++;
 }
 
@@ -193,7 +177,7 @@ static size_t put_back(struct play *p, const struct ring_store *image,
 		size = sizeof(h) + h.len;
 		if (new.rsp_prod - new.rsp_cons + size > RING_STORE_SIZE)
 			break;
-		put(new.rsp, &new.rsp_prod, p->events + at, size);
+		ring_put(new.rsp, &new.rsp_prod, p->events + at, size);
 		at += size;
 		added++;
 	}
@@ -210,23 +194,26 @@ static size_t put_back(struct play *p, const struct ring_store *image,
 static bool is_oxenstored(void)
 {
 	char *answer = daemon_ask("watches", NULL);
+	bool is = answer;
 
 	free(answer);
-	return answer;
+	return is;
 }
 
 int xen_store_introduce(struct xen_store *s, uint64_t gfn, uint32_t port,
 			void *page)
 {
 	struct play p = { .s = s, .gfn = gfn, .port = port, .ring = page };
-	uint8_t image[RING_PAGE] __attribute__((aligned(8)));
-	struct ring_store *saved = (struct ring_store *)(void *)image;
+	struct {
+		struct ring_store ring;
+		uint8_t rest[RING_PAGE - sizeof(struct ring_store)];
+	} image;
 	int rc = 0;
 
 	p.events = malloc(EVENTS_MAX);
 	if (!p.events)
 		return store_fail(s, ENOMEM, "no memory for xenstore events");
-	memcpy(image, page, sizeof(image));
+	memcpy(&image, page, sizeof(image));
 	set_pair(&p.ring->req_cons, 0, 0);
 	set_pair(&p.ring->rsp_cons, 0, 0);
 	p.kick_by_introduction = is_oxenstored();
@@ -238,7 +225,7 @@ int xen_store_introduce(struct xen_store *s, uint64_t gfn, uint32_t port,
 	else
 		play(&p, &s->now);
 	s->lost_watches = (unsigned int)(s->now.nwatch -
-		put_back(&p, saved, image + sizeof(*saved)));
+		put_back(&p, &image.ring, image.rest));
 	free(p.events);
 	return rc;
 }

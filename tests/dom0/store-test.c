@@ -226,7 +226,8 @@ static int stop_settled(const void *page)
 	return -1;
 }
 
-/* At rest means: the daemon has nothing half done, and nothing more comes. */
+/* INV-13.  At rest means: the daemon has nothing half done, and nothing more
+ * comes. */
 static void cmd_settled(unsigned int rounds)
 {
 	struct ring_store *ring, then;
@@ -294,13 +295,12 @@ static void cmd_drained(unsigned int rounds)
 static void reset_watches(struct xs_handle *xs, struct ring_store *ring)
 {
 	struct ring_head h = { 21, 0, 0, 1 };
-	uint8_t bytes[sizeof(h) + 1] = { 0 };
+	uint32_t prod = ring->req_prod;
 	unsigned int i;
 
-	memcpy(bytes, &h, sizeof(h));
-	for (i = 0; i < sizeof(bytes); i++)
-		ring->req[(ring->req_prod + i) % RING_STORE_SIZE] = bytes[i];
-	ring->req_prod += sizeof(bytes);
+	ring_put(ring->req, &prod, &h, sizeof(h));
+	ring_put(ring->req, &prod, "", 1);
+	ring->req_prod = prod;
 	if (!xs_introduce_domain(xs, domid, param(HVM_PARAM_STORE_PFN),
 				 (unsigned int)param(HVM_PARAM_STORE_EVTCHN)))
 		die("introducing the domain again");

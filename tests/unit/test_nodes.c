@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * test_nodes.c - xenstore nodes as records: there and back, and hostile ones
+ * test_nodes.c - xenstore nodes as records: there and back, hostile ones (INV-31)
  */
 #include <errno.h>
 #include <setjmp.h>
