@@ -69,10 +69,10 @@ base_digest()
 	{
 		cat "$here"/patches/*.patch "$here/xen-sources.sha256"
 		printf '%s\n' "${XEN_SRC:-}" "${XEN_DEBUG:-}"
-		if [ -n "${XEN_SRC:-}" ]; then
-			find "$XEN_SRC/xen" -name '*.[chS]' -newer \
-				"$out/.stamp" 2>/dev/null | head -n 1
-		fi
+		# A tree of one's own: what is in it, by time and size.
+		[ -z "${XEN_SRC:-}" ] ||
+			find "$XEN_SRC/xen" -name '*.[chS]' \
+				-printf '%p %T@ %s\n' | sort
 	} | sha256sum | cut -d ' ' -f 1
 }
 
@@ -96,8 +96,7 @@ prepare()
 		[ -f "$XEN_SRC/xen/Makefile" ] ||
 			die "XEN_SRC=$XEN_SRC is not a Xen source tree: no xen/Makefile in it"
 		mkdir "$new"
-		tar -C "$XEN_SRC" -cf - --exclude=.git --exclude='*.o' xen \
-			Config.mk config $(cd "$XEN_SRC" && ls -d .gitarchive-info 2>/dev/null) |
+		tar -C "$XEN_SRC" -cf - --exclude='*.o' xen Config.mk config |
 			tar -C "$new" -xf -
 	else
 		have dpkg-source

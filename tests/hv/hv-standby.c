@@ -289,7 +289,7 @@ static void test_standby(void)
 	enable(t.domid, KEMARI_ROLE_PRIMARY, KEMARI_MODE_PAUSE, 0);
 	port = t.op->u.enable.port;
 	clear();
-	expect(EAGAIN, t.domid, KEMARI_CMD_get_dom, "state of a running guest");
+	expect(EAGAIN, t.domid, KEMARI_CMD_get_vcpu, "state of a running guest");
 	epoch_op(KEMARI_CMD_pause, 0, 0);
 	rc = get_state(t.domid, s);
 	check(!rc, "read the guest's state: %u ports, %u vCPUs, context of %u "

@@ -426,7 +426,7 @@ static int domain_op(struct domain *d, struct xen_hvm_kemari *op)
     if ( !is_hvm_domain(d) )
         return -EOPNOTSUPP;
 
-    rc = xsm_vm_event_control(XSM_PRIV, d, 0, 0);
+    rc = xsm_hvm_param_altp2mhvm(XSM_PRIV, d);
     if ( rc )
         return rc;
 
