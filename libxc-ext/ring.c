@@ -310,6 +310,19 @@ void ring_console_copy(void *dst, const void *src)
 	copy_page(dst, src, offsetof(struct ring_console, in_cons), 4);
 }
 
+void ring_console_replay(void *copy)
+{
+	struct ring_console *c = copy;
+	uint32_t unread = c->out_prod - c->out_cons;
+	uint32_t back = RING_CONSOLE_REPLAY;
+
+	/* Indices begin at 0; before that there is nothing. */
+	if (back > c->out_prod)
+		back = c->out_prod;
+	if (unread < back)
+		c->out_cons = c->out_prod - back;
+}
+
 static uint32_t console_word(const void *live, size_t offset)
 {
 	return *(const volatile uint32_t *)((const uint8_t *)live + offset);

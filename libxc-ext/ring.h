@@ -22,6 +22,7 @@ enum {
 	RING_STORE_TX_MAX = 16,		/* daemons allow a guest 10 */
 	RING_CONSOLE_IN = 1024,
 	RING_CONSOLE_OUT = 2048,
+	RING_CONSOLE_REPLAY = 1536,	/* bytes that are shown again */
 	RING_WHY_MAX = 160,
 };
 
@@ -122,6 +123,16 @@ void ring_store_copy(void *dst, const void *src);
 
 /** ring_console_copy() - The same for the console page */
 void ring_console_copy(void *dst, const void *src);
+
+/**
+ * ring_console_replay() - Let a copied page's next reader begin earlier
+ * @copy:	From ring_console_copy()
+ *
+ * What a daemon has read and not passed on dies with its host.  So the
+ * standby's daemon gets the last RING_CONSOLE_REPLAY bytes once more, which
+ * still lie in the ring: output may be repeated, never missing.  INV-2
+ */
+void ring_console_replay(void *copy);
 
 /** ring_console_produced() - Index that drained() waits for */
 uint32_t ring_console_produced(const void *live);

@@ -97,6 +97,7 @@ static void copy_page(enum xen_always_kind kind, void *dst, const void *src)
 		break;
 	case XEN_ALWAYS_CONSOLE:
 		ring_console_copy(dst, src);
+		ring_console_replay(dst);
 		break;
 	case XEN_ALWAYS_PLAIN:
 		memcpy(dst, src, PLATFORM_PAGE);

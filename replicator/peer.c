@@ -10,11 +10,15 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { FIXED_MAX = 2048 };
+enum {
+	FIXED_MAX = 2048,
+	WATCHES = 4,		/* looks per time of silence, at least */
+};
 
 void peer_up(struct peer *p, struct link *l, uint64_t now)
 {
-	*p = (struct peer){ .link = l, .heard = now, .beat_at = now };
+	*p = (struct peer){ .link = l, .heard = now, .watched = now,
+			     .beat_at = now };
 }
 
 void peer_down(struct peer *p)
@@ -74,10 +78,15 @@ void peer_watch(struct peer *p, uint64_t now, uint64_t silence)
 {
 	if (!p->link)
 		return;
+	/* What came while this side was busy is not read yet: its silence
+	 * was ours.  Twice the interval, for no timer is quite on time. */
+	if (now - p->watched > 2 * (silence / WATCHES))
+		p->heard += now - p->watched;
+	p->watched = now;
 	if (p->leaving && now >= p->linger_at) {
 		p->link->ops->shut(p->link, 0, "told to leave");
 		p->linger_at = now + PEER_LINGER;
-	} else if (!p->leaving && now - p->heard >= silence) {
+	} else if (!p->leaving && now >= p->heard + silence) {
 		p->leaving = true;
 		p->linger_at = now + PEER_LINGER;
 		p->link->ops->shut(p->link, ETIMEDOUT, "the peer is silent");
@@ -93,5 +102,7 @@ uint64_t peer_deadline(const struct peer *p, uint64_t silence)
 	if (p->leaving)
 		return p->linger_at;
 	at = p->heard + silence;
+	if (at > p->watched + silence / WATCHES)
+		at = p->watched + silence / WATCHES;
 	return p->greeted && p->beat_at < at ? p->beat_at : at;
 }

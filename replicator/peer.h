@@ -21,6 +21,9 @@
 struct link;
 
 #define PEER_LINGER 1000000000ull	/* ns */
+/* Times the silence that makes suspicious, while the standby is not eligible:
+ * a domain is built and the first copy made meanwhile. */
+#define PEER_PATIENCE 10
 
 /** struct peer - zero-initialised: no link */
 struct peer {
@@ -29,7 +32,9 @@ struct peer {
 	bool leaving;		/* ERROR was sent or shut() called: nothing
 				 * more is said or heard */
 	uint64_t features;	/* in use */
-	uint64_t heard;		/* when the last message came */
+	uint64_t heard;		/* when the last message came; later if we
+				 * had no time to listen */
+	uint64_t watched;	/* when we last listened */
 	uint64_t beat_at, linger_at;
 	uint64_t sequence;	/* of our last heartbeat */
 	uint64_t echo;		/* .clock of its last heartbeat */

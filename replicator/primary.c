@@ -491,12 +491,19 @@ static void beat(struct primary *p)
 	peer_beat(&p->peer, now, p->cfg.heartbeat, &b);
 }
 
+/* Nothing hangs on a quick verdict before the standby is bound. */
+static uint64_t patience(const struct primary *p)
+{
+	return p->stage < STAGE_BOUND ? PEER_PATIENCE * p->cfg.silence :
+					p->cfg.silence;
+}
+
 static void advance(struct primary *p)
 {
 	enum primary_stage before;
 
 	p->wake = PRIMARY_NEVER;
-	peer_watch(&p->peer, primary_now(p), p->cfg.silence);
+	peer_watch(&p->peer, primary_now(p), patience(p));
 	beat(p);
 	do {
 		before = p->stage;
@@ -554,7 +561,7 @@ void primary_tick(struct primary *p)
 
 uint64_t primary_deadline(const struct primary *p)
 {
-	uint64_t link = peer_deadline(&p->peer, p->cfg.silence);
+	uint64_t link = peer_deadline(&p->peer, patience(p));
 
 	if (p->stage == STAGE_OVER)
 		return PRIMARY_NEVER;

@@ -236,7 +236,7 @@ static void proceed(struct protect *r)
 		r->shown = s.state;
 		printf("kemari protect: %s: %s%s%s%s%s\n", s.guest.name,
 		       status_state_str(s.state), *s.reason ? " (" : "",
-		       s.reason, *s.reason ? "): " : "", s.detail);
+		       s.reason, *s.reason ? "): " : ": ", s.detail);
 	}
 	if (primary_outcome(r->primary) != PRIMARY_GOING)
 		event_base_loopbreak(r->base);

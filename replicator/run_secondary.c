@@ -244,7 +244,7 @@ static void show(struct receiver *r, const struct status *s)
 	printf("kemari receive: %s: %s%s%s%s%s\n",
 	       *s->guest.name ? s->guest.name : "no guest",
 	       status_state_str(s->state), *s->reason ? " (" : "", s->reason,
-	       *s->reason ? "): " : "", s->detail);
+	       *s->reason ? "): " : ": ", s->detail);
 }
 
 /* --- a guest that was taken over ------------------------------------------ */

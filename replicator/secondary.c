@@ -416,12 +416,19 @@ static void abandon(struct secondary *s)
 	secondary_drop(s, SECONDARY_ABANDONED);
 }
 
+/* Nothing hangs on a quick verdict while the standby cannot take over. */
+static uint64_t patience(const struct secondary *s)
+{
+	return staging_eligible(s->staging) ? s->cfg.silence :
+					      PEER_PATIENCE * s->cfg.silence;
+}
+
 static void advance(struct secondary *s)
 {
 	enum secondary_stage before;
 
 	s->wake = SECONDARY_NEVER;
-	peer_watch(&s->peer, secondary_now(s), s->cfg.silence);
+	peer_watch(&s->peer, secondary_now(s), patience(s));
 	beat(s);
 	secondary_say_ack(s);
 	apply_a_little(s);
@@ -465,7 +472,7 @@ void secondary_tick(struct secondary *s)
 
 uint64_t secondary_deadline(const struct secondary *s)
 {
-	uint64_t link = peer_deadline(&s->peer, s->cfg.silence);
+	uint64_t link = peer_deadline(&s->peer, patience(s));
 
 	return link < s->wake ? link : s->wake;
 }

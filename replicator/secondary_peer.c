@@ -57,7 +57,7 @@ static void my_hello(const struct secondary *s, struct wire_hello *h)
 	memcpy(h->boot, s->info.boot_id, sizeof(h->boot));
 	memcpy(h->session, v->session, sizeof(h->session));
 	memcpy(h->digest, v->digest, sizeof(h->digest));
-	memcpy(h->name, s->info.name, sizeof(h->name));
+	snprintf(h->name, sizeof(h->name), "%s", s->info.name);
 }
 
 static void hear_hello(struct secondary *s, const struct wire_hello *h)
@@ -75,8 +75,11 @@ static void hear_hello(struct secondary *s, const struct wire_hello *h)
 		secondary_break(s, EBUSY, "the fence for the primary runs: the standby may be about to take over");
 		return;
 	}
-	if (peer_send(&s->peer, WIRE_HELLO, &mine, sizeof(mine)))
+	if (peer_send(&s->peer, WIRE_HELLO, &mine, sizeof(mine))) {
+		s->peer.link->ops->shut(s->peer.link, errno,
+					"HELLO could not be sent");
 		return;
+	}
 	s->primary = *h;
 	s->peer.greeted = true;
 	s->peer.features = mine.features & h->features;

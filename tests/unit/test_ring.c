@@ -359,6 +359,33 @@ static void console(void **state)
 	assert_int_equal(left, 0);
 }
 
+/* INV-2: what the dead host's daemon had read is shown again, if it is there. */
+static void console_replay(void **state)
+{
+	static const struct {
+		uint32_t cons, prod, want;
+	} t[] = {
+		{ 0, 0, 0 },			/* nothing yet */
+		{ 10, 10, 0 },			/* all since the start */
+		{ 5000, 5000, 5000 - RING_CONSOLE_REPLAY },
+		{ 4990, 5000, 5000 - RING_CONSOLE_REPLAY },
+		{ 3000, 5000, 3000 },		/* more is unread already */
+		{ UINT32_MAX - 5, 10, UINT32_MAX - 5 },
+		{ 1000000, 5000, 1000000 },	/* broken: left alone */
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+		struct ring_console c = {
+			.out_cons = t[i].cons, .out_prod = t[i].prod
+		};
+
+		ring_console_replay(&c);
+		assert_int_equal(c.out_cons, t[i].want);
+		assert_int_equal(c.out_prod, t[i].prod);
+	}
+}
+
 #define CASE(f) cmocka_unit_test_setup(f, start)
 
 int main(void)
@@ -378,6 +405,7 @@ int main(void)
 		CASE(noise),
 		CASE(copy_takes_everything),
 		CASE(console),
+		CASE(console_replay),
 	};
 
 	return cmocka_run_group_tests(cases, NULL, NULL);
