@@ -56,7 +56,8 @@ void primary_greet(struct primary *p)
 
 	my_hello(p, &h);
 	if (peer_send(&p->peer, WIRE_HELLO, &h, sizeof(h)))
-		primary_trouble(p, "link", "HELLO: %s", strerror(errno));
+		p->peer.link->ops->shut(p->peer.link, errno,
+					"HELLO could not be sent");
 }
 
 /* --- HELLO: how do we go on? ------------------------------------------------ */

@@ -65,6 +65,7 @@ struct side {
 	uint64_t kills;		/* that happened */
 	bool alive;
 	struct platform *platform;
+	int event_fd;		/* its; a runner asks for it once */
 	struct gate *gate;
 	struct link *link;
 	struct report report;
@@ -281,6 +282,7 @@ static inline int engine_a_born(struct engine *e)
 		return -1;
 	g = gate_sim_open(e->w, 0, DOMID);
 	assert_non_null(g);
+	e->a.event_fd = p->ops->event_fd(p);
 	e->a.platform = fault_platform(p, &e->a.plan);
 	e->a.gate = fault_gate(g, &e->a.plan);
 	e->outbox = outbox_open(e->outbox_fd, CKPT_PAGES);
@@ -382,11 +384,11 @@ static inline void engine_free(struct engine *e)
 
 /* --- time ------------------------------------------------------------------------- */
 
-static inline bool engine_readable(struct platform *p)
+static inline bool engine_readable(const struct side *s)
 {
-	struct pollfd f = { .fd = p->ops->event_fd(p), .events = POLLIN };
+	struct pollfd f = { .fd = s->event_fd, .events = POLLIN };
 
-	return f.fd >= 0 && poll(&f, 1, 0) == 1;
+	return poll(&f, 1, 0) == 1;
 }
 
 static inline void engine_sooner(uint64_t *wait, uint64_t now, uint64_t at)
@@ -428,9 +430,11 @@ static inline bool engine_act(struct engine *e)
 		return true;
 	}
 	e->running = &e->a;
-	if (engine_listens(e) && engine_readable(e->a.platform)) {
+	/* One that cannot be taken is no reason to let time stand still. */
+	if (engine_listens(e) && engine_readable(&e->a)) {
 		primary_platform_event(e->primary);
-		return true;
+		if (!engine_readable(&e->a))
+			return true;
 	}
 	if (e->primary &&
 	    sim_host_now(e->w, 0) >= primary_deadline(e->primary)) {
@@ -546,7 +550,7 @@ static inline void engine_step(struct engine *e, uint64_t most)
 	}
 	if (did)
 		return;
-	if (engine_listens(e))
+	if (engine_listens(e) && !engine_readable(&e->a))
 		sim_run_to_event(e->w, engine_idle(e, most));
 	else
 		sim_run(e->w, engine_idle(e, most));
