@@ -88,6 +88,7 @@ struct engine {
 	unsigned int connections;
 	unsigned int cut_connection;	/* whose knobs.cut counts, from 1 */
 	uint64_t bytes[2];	/* sent in connection cut_connection */
+	void (*on_send)(struct engine *e);	/* before each, if set */
 	bool no_link;		/* none comes up any more */
 	FILE *recording;	/* if set: gets what the secondary hears */
 
@@ -122,6 +123,8 @@ static inline int engine_link_fault(void *arg, int end)
 	struct engine *e = arg;
 	struct side *s = end ? &e->b : &e->a;
 
+	if (e->on_send)
+		e->on_send(e);
 	return fault_due(&s->plan, "link_send") ? s->plan.err : 0;
 }
 
