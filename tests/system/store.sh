@@ -40,7 +40,7 @@ config()	# NAME [LINE]...
 # Both loads run, seen from byte $from of its console on.
 loaded()
 {
-	tail -c "+$((from + 1))" "$log" >$work/console
+	tail -c "+$((from + 1))" "$log" >$work/console 2>/dev/null
 	grep -q 'line [0-9]' $work/console &&
 		grep -q 'storeload: [0-9]* rounds' $work/console
 }
