@@ -63,6 +63,7 @@ int primary_attach(struct primary *p)
 		return -1;
 	}
 	p->outcome = PRIMARY_GOING;
+	p->wake = 0;
 	p->went_at = primary_now(p);
 	p->stopped_at = p->went_at;
 	if (q.role == PLATFORM_NONE && !p->facts.bound) {

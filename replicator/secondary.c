@@ -163,6 +163,7 @@ int secondary_attach(struct secondary *s)
 	const struct staging_view *v = staging_view(s->staging);
 
 	s->alone_at = secondary_now(s);
+	s->wake = 0;
 	switch (v->phase) {
 	case STAGING_EMPTY:
 		return 0;
@@ -218,6 +219,12 @@ static void apply_a_little(struct secondary *s)
 {
 	if (!staging_eligible(s->staging) || s->stage > STAGE_FENCE)
 		return;
+	/* The acknowledgement leaves first: the guest waits for it. */
+	if (s->fresh_commit) {
+		s->fresh_commit = false;
+		wake_at(s, 0);
+		return;
+	}
 	if (apply_some(&s->apply, s->staging, s->platform, APPLY_SLICE) > 0)
 		wake_at(s, 0);
 }

@@ -62,6 +62,7 @@ struct secondary {
 	bool ours;		/* it has the session that is held */
 	bool in_step;		/* RESUME, or a commit, on this connection */
 	bool ack_due;
+	bool fresh_commit;	/* since the last look at the link */
 	bool forced;		/* an operator ordered the take-over */
 	bool end_ack_due;	/* DROP: the primary waits for it */
 	bool destroyed;		/* DROP: the shell is gone */

@@ -182,6 +182,7 @@ static void commit(struct secondary *s)
 		return;
 	receive_commit(s->receive);
 	s->checkpoints++;
+	s->fresh_commit = true;
 	s->in_step = true;
 	s->ack_due = true;
 	secondary_say_ack(s);

@@ -78,6 +78,7 @@ struct engine {
 	int outbox_fd, staging_fd;
 	struct outbox *outbox;
 	struct primary *primary;
+	unsigned int primary_lives;
 	struct staging *staging;
 	struct secondary *secondary;
 	uint64_t a_restart_at, b_restart_at;	/* sim_now(); 0 no */
@@ -300,6 +301,7 @@ static inline int engine_a_born(struct engine *e)
 	e->primary = primary_new(e->a.platform, e->a.gate, e->outbox, &c,
 				 &e->a.report);
 	assert_non_null(e->primary);
+	e->primary_lives++;
 	e->a.alive = true;
 	return 0;
 }
