@@ -100,7 +100,8 @@ bool epoch_may(const struct epoch *e, enum epoch_move m, uint64_t n)
 	case EPOCH_DRAINED:
 		return e->flight == EPOCH_RELEASED;
 	case EPOCH_LOSE:
-		return e->flight == EPOCH_NONE || e->flight == EPOCH_TAKING;
+		return e->stopped && (e->flight == EPOCH_NONE ||
+				      e->flight == EPOCH_TAKING);
 	case EPOCH_BIND:
 		return e->flight == EPOCH_WHOLE && e->stopped;
 	default:

@@ -52,8 +52,13 @@ struct primary *primary_new(struct platform *platform, struct gate *g,
 			    struct outbox *o, const struct primary_config *c,
 			    const struct report *r)
 {
-	struct primary *p = calloc(1, sizeof(*p));
+	struct primary *p;
 
+	if (c->mode != PLATFORM_SYNC) {
+		errno = ENOTSUP;
+		return NULL;
+	}
+	p = calloc(1, sizeof(*p));
 	if (!p)
 		return NULL;
 	p->platform = platform;

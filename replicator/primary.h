@@ -59,7 +59,8 @@ enum primary_outcome {
  * primary_new() - A conductor that has not begun
  * @p, @g, @o, @r:	The caller's, and stay its own; outlive the conductor
  * @c:			Copied
- * Return: to be freed by primary_free(), or NULL with errno
+ * Return: to be freed by primary_free(), or NULL: ENOMEM, ENOTSUP a mode that
+ *	   is not there yet
  */
 struct primary *primary_new(struct platform *p, struct gate *g,
 			    struct outbox *o, const struct primary_config *c,
