@@ -46,6 +46,7 @@ struct xen_platform {
 	uint32_t console_port;
 	uint32_t console_produced;	/* what drained() waits for */
 	bool console_held;		/* it has something to wait for */
+	bool console_known;		/* both are of the captured epoch */
 	xenevtchn_handle *xce;
 	evtchn_port_t xce_port;
 	int epfd;			/* -1: not yet */

@@ -410,18 +410,37 @@ int xen_primary_settled(struct platform *p)
 	return rc;
 }
 
+/*
+ * What drained() will wait for.  Only what the guest has announced will be
+ * read by the daemon: to wait for anything else is to wait for ever.  INV-4
+ */
+static int look_at_console(struct xen_platform *x)
+{
+	struct xen_hvm_kemari_evtchn console;
+	uint32_t n = 1;
+
+	if (xen_hv_get_evtchns(x->h, x->domid, x->console_port, &console, &n))
+		return xen_platform_host_failed(x);
+	x->console_held = n && console.held == 2 &&
+			  console.policy == KEMARI_POLICY_DRAIN;
+	x->console_produced = ring_console_produced(
+			xen_map_page(x->map, x->console_gfn));
+	x->console_known = true;
+	return 0;
+}
+
 int xen_primary_begin(struct platform *p, uint64_t generation, uint64_t epoch,
 		      bool merge)
 {
 	struct xen_platform *x = to_xen(p);
 
-	if (need(x, true))
+	if (need(x, true) || xen_primary_prepare(x))
 		return -1;
 	if (xen_hv_begin(x->h, x->domid, generation, epoch, merge))
 		return xen_platform_host_failed(x);
 	if (merge)
 		x->nodes_sent = false;	/* an epoch that came to nothing */
-	return 0;
+	return look_at_console(x);
 }
 
 /*
@@ -547,23 +566,15 @@ int xen_primary_release(struct platform *p, uint64_t generation,
 			uint64_t epoch)
 {
 	struct xen_platform *x = to_xen(p);
-	struct xen_hvm_kemari_evtchn console;
-	uint32_t n = 1;
 
 	if (need(x, true) || xen_primary_prepare(x))
 		return -1;
-	if (xen_hv_get_evtchns(x->h, x->domid, x->console_port, &console, &n))
-		return xen_platform_host_failed(x);
-	/*
-	 * Only what the guest has announced will be read by the daemon: to
-	 * wait for anything else would be to wait for ever.  INV-4
-	 */
-	x->console_held = n && console.held == 2 &&
-			  console.policy == KEMARI_POLICY_DRAIN;
-	x->console_produced = ring_console_produced(
-			xen_map_page(x->map, x->console_gfn));
+	/* Captured by a controller before this one; or not: see below. */
+	if (!x->console_known && look_at_console(x) && errno != EAGAIN)
+		return -1;
 	if (xen_hv_release(x->h, x->domid, generation, epoch))
 		return xen_platform_host_failed(x);
+	x->console_known = false;
 	return 0;
 }
 
