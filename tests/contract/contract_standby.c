@@ -334,7 +334,10 @@ static void case_activate_rules(void **state)
 	finish(p);
 }
 
-/* The last one: the guest runs here from now on. */
+/*
+ * The last one: the guest runs here from now on.  INV-10, INV-23, INV-25: it
+ * would complain, not find its vcpu_info, or wait for ever.
+ */
 static void case_activated_guest_runs(void **state)
 {
 	const struct contract_host *h = *state;

@@ -83,7 +83,7 @@ static void test_reserve_is_zeroed(void **state)
 static void test_limits(void **state)
 {
 	struct recbuf b = { 0 };
-	size_t used;
+	size_t used = 0;
 
 	(void)state;
 	errno = 0;
