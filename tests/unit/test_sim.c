@@ -9,6 +9,8 @@
 #include "backends/gate_sim.h"
 #include "libxc-ext/platform_sim.h"
 #include "replicator/sticky.h"
+#include "tests/fault_plan.h"
+#include "tests/fault_platform.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,8 +19,11 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 enum { DOMID = 7, GFNS = SIM_PAGES_MAX, DIRTY_LIMIT = 200,
        STATE_MAX = 16384 };
@@ -276,11 +281,276 @@ static void test_each_sin(void **state)
 	}
 }
 
+/* --- the world ---------------------------------------------------------- */
+
+static uint64_t digest_after(uint64_t seed)
+{
+	struct sim_world *w = sim_world_new(seed, NULL);
+	struct sim_domain_info info;
+
+	assert_non_null(w);
+	assert_int_equal(sim_start(w, 0, "guest", DOMID), 0);
+	sim_run(w, 20 * MS);
+	assert_int_equal(sim_domain_info(w, 0, DOMID, &info), 0);
+	assert_null(sim_check(w));
+	sim_world_free(w);
+	return info.digest;
+}
+
+static void test_seed_repeats(void **state)
+{
+	(void)state;
+	assert_true(digest_after(1) == digest_after(1));
+	assert_true(digest_after(1) != digest_after(2));
+}
+
+static void test_bad_knobs(void **state)
+{
+	struct sim_knobs k = sim_knobs_default();
+
+	(void)state;
+	k.pages = SIM_PAGES_MAX + 1;
+	assert_null(sim_world_new(1, &k));
+	assert_int_equal(errno, EINVAL);
+	k = sim_knobs_default();
+	k.hosts = 1;
+	assert_null(sim_world_new(1, &k));
+	k = sim_knobs_default();
+	k.step_ns = 0;
+	assert_null(sim_world_new(1, &k));
+}
+
+static struct platform *open_guest(struct sim_world *w, const char *name)
+{
+	char why[PLATFORM_WHY_MAX];
+	struct platform *p;
+
+	assert_int_equal(platform_open_sim(&p, w, 0, name, why), 0);
+	return p;
+}
+
+static void test_power_off(void **state)
+{
+	char why[PLATFORM_WHY_MAX];
+	struct platform_query q;
+	struct sim_output last;
+	const struct sim_output *o;
+	struct platform *p;
+	struct engine e;
+	size_t n;
+
+	(void)state;
+	engine_begin(&e, 1, SIN_NONE, NULL);
+	n = sim_outputs(e.w, &o);
+	assert_true(n > 0);
+	last = o[n - 1];
+	sim_power_off(e.w, 0);
+	sim_run(e.w, 50 * MS);
+	assert_int_equal(sim_outputs(e.w, &o), n);
+	assert_memory_equal(&o[n - 1], &last, sizeof(last));
+	assert_int_equal(e.a->ops->query(e.a, &q), -1);
+	assert_int_equal(errno, EIO);
+	assert_int_equal(e.a->ops->stop(e.a), -1);
+	assert_int_equal(errno, EIO);
+	assert_null(e.a->ops->page(e.a, 0));
+	assert_int_equal(e.a->ops->events(e.a), -1);
+	assert_int_equal(errno, EIO);
+	assert_int_equal(platform_open_sim(&p, e.w, 0, "guest", why), -1);
+	assert_int_equal(errno, EIO);
+	engine_end(&e);
+}
+
+/* INV-7: a shutdown is output. */
+static void test_shutdown_is_held(void **state)
+{
+	const struct sim_output *o;
+	struct platform_query q;
+	struct engine e;
+	size_t n;
+
+	(void)state;
+	engine_begin(&e, 1, SIN_NONE, NULL);
+	checkpoint(&e);
+	assert_int_equal(sim_shutdown(e.w, 0, DOMID, 0), 0);
+	while (!(e.a->ops->events(e.a) & PLATFORM_EV_SHUTDOWN)) {
+		checkpoint(&e);
+		sim_run(e.w, 10000);
+	}
+	sim_run(e.w, 50 * MS);
+	assert_int_equal(e.a->ops->query(e.a, &q), 0);
+	assert_true(q.shutdown);
+	assert_true(q.stopped);
+	assert_int_equal(e.a->ops->go(e.a), -1);
+	assert_int_equal(errno, EBUSY);
+	n = sim_outputs(e.w, &o);
+	assert_int_not_equal(o[n - 1].port, SIM_PORT_SHUTDOWN);
+	capture(&e);
+	assert_int_equal(e.a->ops->release(e.a, 1, e.epoch), 0);
+	n = sim_outputs(e.w, &o);
+	assert_int_equal(o[n - 1].port, SIM_PORT_SHUTDOWN);
+	assert_int_equal(e.a->ops->query(e.a, &q), 0);
+	assert_int_equal(q.role, PLATFORM_NONE);
+	assert_int_equal(e.a->ops->events(e.a), PLATFORM_EV_GONE);
+	assert_null(sim_check(e.w));
+
+	/* INV-29: the observer notices a revival. */
+	assert_int_equal(e.b->ops->load(e.b, e.state.bytes, e.state.used,
+					e.state_time), 0);
+	assert_int_equal(e.b->ops->activate(e.b, 1, 2), 0);
+	assert_non_null(sim_check(e.w));
+	engine_end(&e);
+}
+
+/* INV-14 */
+static void test_lost_information(void **state)
+{
+	struct platform_query q;
+	struct engine e;
+	size_t n;
+
+	(void)state;
+	engine_begin(&e, 1, SIN_NONE, NULL);
+	checkpoint(&e);
+	assert_int_equal(sim_lose_dirty(e.w, 0, DOMID), 0);
+	assert_int_equal(e.a->ops->query(e.a, &q), 0);
+	assert_true(q.lost);
+	assert_int_equal(e.a->ops->stop(e.a), 0);
+	assert_int_equal(e.a->ops->harvest(e.a, gfns, GFNS, &n), -1);
+	assert_int_equal(errno, EIO);
+	assert_int_equal(e.a->ops->track(e.a), 0);
+	assert_int_equal(e.a->ops->query(e.a, &q), 0);
+	assert_false(q.lost);
+	assert_int_equal(e.a->ops->harvest(e.a, gfns, GFNS, &n), 0);
+	engine_end(&e);
+}
+
+static void test_taken_and_full(void **state)
+{
+	struct sim_knobs k = sim_knobs_default();
+	struct recbuf shell = { 0 };
+	char why[PLATFORM_WHY_MAX];
+	struct platform *a, *b;
+	struct sim_world *w;
+
+	(void)state;
+	k.host_pages = k.pages + 10;
+	w = sim_world_new(1, &k);
+	assert_non_null(w);
+	assert_int_equal(sim_start(w, 0, "guest", DOMID), 0);
+	assert_int_equal(sim_start(w, 0, "more", DOMID + 1), -1);
+	assert_int_equal(errno, ENOMEM);
+	assert_int_equal(sim_start(w, 1, "other", DOMID), 0);
+	a = open_guest(w, "guest");
+	assert_int_equal(a->ops->describe(a, &shell), 0);
+	assert_int_equal(platform_open_sim(&b, w, 1, NULL, why), 0);
+	assert_int_equal(b->ops->build(b, 1, shell.bytes, shell.used), -1);
+	assert_int_equal(errno, EADDRINUSE);
+	assert_non_null(strstr(platform_why(b), "other"));
+	assert_int_equal(sim_destroy(w, 1, DOMID), 0);
+	assert_int_equal(b->ops->build(b, 1, shell.bytes, shell.used), 0);
+	assert_int_equal(sim_start(w, 1, "third", DOMID + 1), -1);
+	assert_int_equal(errno, ENOMEM);
+	assert_int_equal(sim_ineligible(w, 0, DOMID, "it has wings"), 0);
+	assert_int_equal(a->ops->enable(a, 1, PLATFORM_SYNC, 1), -1);
+	assert_int_equal(errno, EXDEV);
+	a->ops->close(a);
+	b->ops->close(b);
+	recbuf_free(&shell);
+	sim_world_free(w);
+}
+
+/* A receiver that is killed while it writes: what it wrote stays, its standby
+ * is found again by another process. */
+static void test_killed_receiver(void **state)
+{
+	struct recbuf shell = { 0 };
+	char why[PLATFORM_WHY_MAX];
+	struct platform *b;
+	struct engine e;
+	pid_t child;
+	int status;
+
+	(void)state;
+	engine_begin(&e, 1, SIN_NONE, NULL);
+	assert_int_equal(e.a->ops->describe(e.a, &shell), 0);
+	e.b->ops->close(e.b);
+	child = fork();
+	assert_true(child >= 0);
+	if (child == 0) {
+		if (platform_open_sim(&b, e.w, 1, NULL, why) ||
+		    b->ops->attach(b, shell.bytes, shell.used))
+			_exit(1);
+		memset(b->ops->page_rw(b, 5), 0x5a, PLATFORM_PAGE);
+		(void)raise(SIGKILL);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFSIGNALED(status));
+	assert_int_equal(platform_open_sim(&e.b, e.w, 1, NULL, why), 0);
+	assert_int_equal(e.b->ops->attach(e.b, shell.bytes, shell.used), 0);
+	assert_int_equal(((uint8_t *)e.b->ops->page_rw(e.b, 5))[4095], 0x5a);
+	copy_all(&e);
+	checkpoint(&e);
+	take_over(&e);
+	assert_null(sim_check(e.w));
+	recbuf_free(&shell);
+	engine_end(&e);
+}
+
+/* --- faults ------------------------------------------------------------- */
+
+static void test_fault_platform(void **state)
+{
+	struct fault_plan plan = fault_nth(1, FAULT_ONCE, ENOMEM);
+	struct sim_world *w = sim_world_new(1, NULL);
+	struct platform_query q;
+	struct platform *p;
+
+	(void)state;
+	assert_non_null(w);
+	assert_int_equal(sim_start(w, 0, "guest", DOMID), 0);
+	p = fault_platform(open_guest(w, "guest"), &plan);
+	assert_non_null(p);
+	assert_int_equal(p->ops->enable(p, 1, PLATFORM_SYNC, 100), 0);
+	assert_int_equal(p->ops->stop(p), -1);
+	assert_int_equal(errno, ENOMEM);
+	assert_non_null(strstr(platform_why(p), "stop"));
+	assert_int_equal(p->ops->query(p, &q), 0);
+	assert_false(q.stopped);
+	/* The platform's own reasons come through. */
+	assert_int_equal(p->ops->enable(p, 1, PLATFORM_SYNC, 100), -1);
+	assert_int_equal(errno, EBUSY);
+	assert_non_null(strstr(platform_why(p), "already"));
+
+	plan = fault_nth(0, FAULT_ALL, EIO);
+	plan.done = true;
+	assert_int_equal(p->ops->stop(p), -1);
+	assert_int_equal(p->ops->track(p), -1);
+	plan = fault_nth(FAULT_NEVER, FAULT_ONCE, EIO);
+	assert_int_equal(p->ops->query(p, &q), 0);
+	assert_true(q.stopped);
+
+	plan.pages = true;
+	plan.at = 2;
+	assert_non_null(p->ops->page(p, 0));
+	assert_null(p->ops->page(p, 0));
+	assert_non_null(p->ops->page(p, 0));
+	p->ops->close(p);
+	sim_world_free(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_good_engine),
 		cmocka_unit_test(test_each_sin),
+		cmocka_unit_test(test_seed_repeats),
+		cmocka_unit_test(test_bad_knobs),
+		cmocka_unit_test(test_power_off),
+		cmocka_unit_test(test_shutdown_is_held),
+		cmocka_unit_test(test_lost_information),
+		cmocka_unit_test(test_taken_and_full),
+		cmocka_unit_test(test_killed_receiver),
+		cmocka_unit_test(test_fault_platform),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
