@@ -146,29 +146,37 @@ copy_files()
 		cp "$here/public/kemari.h" "$target"
 }
 
-have make
-have gcc
-have patch
-mkdir -p "$out"
-out=$(cd "$out" && pwd)
-[ -z "${XEN_SRC:-}" ] || XEN_SRC=$(cd "$XEN_SRC" 2>/dev/null && pwd) ||
-	die "XEN_SRC: no such directory"
+main()
+{
+	local stamp base
 
-exec 9>"$out/.lock"
-flock 9
+	have make
+	have gcc
+	have patch
+	mkdir -p "$out"
+	out=$(cd "$out" && pwd)
+	[ -z "${XEN_SRC:-}" ] || XEN_SRC=$(cd "$XEN_SRC" 2>/dev/null && pwd) ||
+		die "XEN_SRC: no such directory"
 
-stamp=$(digest)
-if [ -f "$out/xen" ] && [ "$(cat "$out/.stamp" 2>/dev/null)" = "$stamp" ]; then
-	exit 0
-fi
-base=$(base_digest)
-if [ "$(cat "$out/.base" 2>/dev/null)" != "$base" ] || [ ! -d "$out/src" ]; then
-	rm -f "$out/.base"
-	prepare
-	echo "$base" >"$out/.base"
-fi
-copy_files
-make -C "$out/src/xen" -j2 >"$out/build.log" 2>&1 || failed
-cp "$out/src/xen/xen" "$out/xen.new"
-mv "$out/xen.new" "$out/xen"
-echo "$stamp" >"$out/.stamp"
+	exec 9>"$out/.lock"
+	flock 9
+
+	stamp=$(digest)
+	if [ -f "$out/xen" ] && [ "$(cat "$out/.stamp" 2>/dev/null)" = "$stamp" ]; then
+		return 0
+	fi
+	base=$(base_digest)
+	if [ "$(cat "$out/.base" 2>/dev/null)" != "$base" ] || [ ! -d "$out/src" ]; then
+		rm -f "$out/.base"
+		prepare
+		echo "$base" >"$out/.base"
+	fi
+	copy_files
+	make -C "$out/src/xen" -j2 >"$out/build.log" 2>&1 || failed
+	cp "$out/src/xen/xen" "$out/xen.new"
+	mv "$out/xen.new" "$out/xen"
+	echo "$stamp" >"$out/.stamp"
+}
+
+# In one piece, so that an edit of this file does not meet a running one.
+main; exit

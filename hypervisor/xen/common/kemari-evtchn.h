@@ -428,6 +428,8 @@ void kemari_kick(struct domain *d)
      */
     for_each_vcpu ( d, v )
     {
+        if ( v->vcpu_info == &dummy_vcpu_info )
+            continue;
         write_atomic(&vcpu_info(v, evtchn_pending_sel), ~0);
         vcpu_info(v, evtchn_upcall_pending) = 0;
         smp_wmb();

@@ -76,7 +76,7 @@ int kemari_dirty_init(struct domain *d, unsigned long limit)
 {
     struct kemari *k = d->kemari;
     unsigned long max = limit + KEMARI_DIRTY_RESERVE;
-    uint64_t *list = vzalloc(max * sizeof(*list));
+    uint64_t *list = vmalloc(max * sizeof(*list));
 
     if ( !list )
         return -ENOMEM;
@@ -192,18 +192,11 @@ static int take_batch(struct domain *d, unsigned long first, unsigned int nr)
     return rc;
 }
 
-/*
- * k->lock is held and the domain is stopped.  Backends go on marking pages:
- * what they add comes behind harvest_end and is left for the next harvest.
- */
-int kemari_harvest(struct domain *d, struct xen_hvm_kemari_harvest *op)
+/* Begin a harvest, or go on with it after -ERESTART. */
+static int start_harvest(struct domain *d, struct xen_hvm_kemari_harvest *op)
 {
     struct kemari *k = d->kemari;
-    struct vcpu *v;
     int rc = 0;
-
-    if ( !paging_mode_log_dirty(d) )
-        return -ENODEV;
 
     if ( !k->harvest_end )
         p2m_flush_hardware_cached_dirty(d);
@@ -222,6 +215,58 @@ int kemari_harvest(struct domain *d, struct xen_hvm_kemari_harvest *op)
         k->harvest_end = k->nr_dirty;
     paging_unlock(d);
 
+    return rc;
+}
+
+/* It failed: nothing is lost if nothing was taken. */
+static void abort_harvest(struct domain *d)
+{
+    struct kemari *k = d->kemari;
+
+    paging_lock(d);
+    if ( k->harvested )
+        set_bit(KS_lost, &k->state);
+    k->harvested = k->harvest_end = 0;
+    paging_unlock(d);
+}
+
+/* All that start_harvest() saw is taken: drop it from the list. */
+static void end_harvest(struct domain *d, struct xen_hvm_kemari_harvest *op)
+{
+    struct kemari *k = d->kemari;
+    struct vcpu *v;
+
+    /* A vCPU that comes back to the same CPU may still have old entries. */
+    for_each_vcpu ( d, v )
+        hvm_asid_flush_vcpu(v);
+
+    paging_lock(d);
+    op->nr = k->harvest_end;
+    k->nr_dirty -= k->harvest_end;
+    memmove(k->dirty, k->dirty + k->harvest_end,
+            k->nr_dirty * sizeof(*k->dirty));
+    k->harvested = k->harvest_end = 0;
+    if ( k->nr_dirty < k->dirty_limit )
+        clear_bit(KS_limit, &k->state);
+    paging_unlock(d);
+}
+
+/*
+ * k->lock is held and the domain is stopped.  Backends go on marking pages:
+ * what they add comes behind harvest_end and is left for the next harvest.
+ */
+int kemari_harvest(struct domain *d, struct xen_hvm_kemari_harvest *op)
+{
+    struct kemari *k = d->kemari;
+    int rc;
+
+    if ( !paging_mode_log_dirty(d) )
+    {
+        abort_harvest(d);
+        return -ENODEV;
+    }
+
+    rc = start_harvest(d, op);
     if ( rc )
         return rc;
 
@@ -237,7 +282,7 @@ int kemari_harvest(struct domain *d, struct xen_hvm_kemari_harvest *op)
 
         if ( rc )
         {
-            set_bit(KS_lost, &k->state);
+            abort_harvest(d);
             return rc;
         }
 
@@ -245,19 +290,7 @@ int kemari_harvest(struct domain *d, struct xen_hvm_kemari_harvest *op)
             return -ERESTART;
     }
 
-    /* A vCPU that comes back to the same CPU may still have old entries. */
-    for_each_vcpu ( d, v )
-        hvm_asid_flush_vcpu(v);
-
-    paging_lock(d);
-    op->nr = k->harvest_end;
-    k->nr_dirty -= k->harvest_end;
-    memmove(k->dirty, k->dirty + k->harvest_end,
-            k->nr_dirty * sizeof(*k->dirty));
-    k->harvested = k->harvest_end = 0;
-    if ( k->nr_dirty < k->dirty_limit )
-        clear_bit(KS_limit, &k->state);
-    paging_unlock(d);
+    end_harvest(d, op);
 
     return 0;
 }

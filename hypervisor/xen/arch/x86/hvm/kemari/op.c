@@ -289,11 +289,19 @@ static const uint8_t needs[] = {
     [KEMARI_CMD_activate]    = NEEDS_GENERATION | NEEDS_STANDBY,
 };
 
+static bool is_epoch_cmd(uint32_t cmd)
+{
+    return cmd == KEMARI_CMD_pause || cmd == KEMARI_CMD_resume ||
+           cmd == KEMARI_CMD_begin || cmd == KEMARI_CMD_release;
+}
+
 static int check_needs(struct domain *d, const struct xen_hvm_kemari *op)
 {
     const struct kemari *k = d->kemari;
     unsigned int need = needs[op->cmd];
 
+    if ( is_epoch_cmd(op->cmd) && op->u.epoch._pad )
+        return -EINVAL;
     if ( k->role == KEMARI_ROLE_NONE )
         return -ENOENT;
     if ( (need & NEEDS_PRIMARY) && k->role != KEMARI_ROLE_PRIMARY )

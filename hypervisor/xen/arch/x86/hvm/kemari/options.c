@@ -17,18 +17,25 @@ boolean_param("kemari", opt_kemari);
 static domid_t __ro_after_init domid_first = 1;
 static domid_t __ro_after_init domid_last = DOMID_FIRST_RESERVED - 1;
 
+/* A domain ID of one to five digits; 0, which is none, for anything else. */
+static unsigned long __init parse_domid(const char *s, const char **end)
+{
+    unsigned long id = simple_strtoul(s, end, 10);
+
+    return *end > s && *end - s <= 5 ? id : 0;
+}
+
 static int __init cf_check parse_kemari_domids(const char *s)
 {
     unsigned long first, last;
     const char *end;
 
-    first = simple_strtoul(s, &end, 10);
-    if ( end == s || *end != '-' )
+    first = parse_domid(s, &end);
+    if ( *end != '-' )
         return -EINVAL;
 
-    s = end + 1;
-    last = simple_strtoul(s, &end, 10);
-    if ( end == s || *end )
+    last = parse_domid(end + 1, &end);
+    if ( *end )
         return -EINVAL;
 
     /* The last one handed out is not tried at once: there must be two. */

@@ -144,11 +144,24 @@ int kemari_resume(struct domain *d)
 {
     struct kemari *k = d->kemari;
 
-    if ( test_bit(KS_shutdown, &k->state) ||
+    if ( !test_bit(KS_paused, &k->state) )
+        return 0;
+
+    /* A vCPU on its way out may still hold a send, or a shutdown. */
+    kemari_sync(d);
+
+    if ( test_bit(KS_shutdown, &k->state) || k->harvest_end ||
          (k->mode == KEMARI_MODE_PAUSE && k->captured > k->released) )
         return -EBUSY;
 
     kemari_unstop(d);
+
+    /* Somebody else (a watchdog, a crash from outside) came in between. */
+    if ( test_bit(KS_shutdown, &k->state) )
+    {
+        kemari_stop(d);
+        return -EBUSY;
+    }
 
     return 0;
 }
