@@ -292,7 +292,7 @@ int sim_state_parse(struct platform *p, const struct sim_domain *d,
 void sim_state_load(const struct sim_world *w, struct sim_domain *d,
 		    const struct sim_state *s, uint64_t guest_time);
 
-/* --- platform_sim.c, sim_standby.c --------------------------------------- */
+/* --- platform_sim.c, sim_primary.c, sim_standby.c ------------------------ */
 
 /** struct sim_platform - private to a process */
 struct sim_platform {
@@ -302,13 +302,35 @@ struct sim_platform {
 	struct sim_domain *domain;	/* NULL: standby not built */
 	uint64_t serial;
 	bool standby;			/* opened without a domain */
-	const char *reason;		/* of the last check() */
 };
 
 /** sim_dom() - The live domain of @p, or NULL with errno EIO, ESRCH, ENOENT */
 struct sim_domain *sim_dom(struct platform *p);
 
-/* Standby operations of the table in platform_sim.c. */
+/* Operations of the table in platform_sim.c. */
+int sim_check_eligible(struct platform *p, const char **reasons,
+		       size_t *n);
+int sim_describe(struct platform *p, struct recbuf *out);
+int sim_enable(struct platform *p, uint64_t generation,
+	       enum platform_mode mode, uint64_t dirty_limit);
+int sim_disable(struct platform *p, uint64_t generation);
+int sim_track(struct platform *p);
+int sim_event_fd(struct platform *p);
+int sim_events(struct platform *p);
+int sim_stop(struct platform *p);
+int sim_go(struct platform *p);
+int sim_settled(struct platform *p);
+int sim_begin(struct platform *p, uint64_t generation, uint64_t epoch,
+	      bool merge);
+int sim_harvest(struct platform *p, uint64_t *gfn, size_t cap,
+		size_t *n);
+const void *sim_page(struct platform *p, uint64_t gfn);
+int sim_save(struct platform *p, enum platform_phase phase,
+	     struct recbuf *out);
+int sim_guest_clock(struct platform *p, uint64_t *ns);
+int sim_release(struct platform *p, uint64_t generation, uint64_t epoch);
+int sim_drained(struct platform *p);
+
 int sim_build(struct platform *p, uint64_t generation, const void *records,
 	      size_t len);
 int sim_attach(struct platform *p, const void *records, size_t len);

@@ -162,29 +162,31 @@ check_cppcheck()
 # shellcheck disable=SC2317 # run by xargs
 tidy_one()
 {
-	local std=c11
+	local std=c11 log=$out/tidy/${1//\//,}.log
 	case $1 in
 	libxc-ext/xen_* | libxc-ext/platform_xen.c | tests/dom0/* | tests/hv/*)
 		std=gnu11 ;;
 	esac
-	# Its summary of suppressed warnings goes to stderr, errors do not.
-	clang-tidy --quiet --warnings-as-errors='*' "$1" -- -std=$std \
-		-D_GNU_SOURCE -I. 2>$out/tidy.err.$$ && passed tidy "$1"
-	local rc=$?
-	[ $rc -eq 0 ] || grep -v 'warnings\? \(generated\|treated\)' \
-		$out/tidy.err.$$
-	rm -f $out/tidy.err.$$
-	return $rc
+	if clang-tidy --quiet --warnings-as-errors='*' "$1" -- -std=$std \
+		-D_GNU_SOURCE -I. >"$log" 2>&1; then
+		rm -f "$log"
+		passed tidy "$1"
+		return 0
+	fi
+	# How it came to that is in the log.
+	grep 'error: ' "$log" || cat "$log"
+	return 1
 }
 
 check_tidy()
 {
 	export -f tidy_one passed
 	export out
+	mkdir -p $out/tidy
 	# shellcheck disable=SC2016 # $1 is the inner shell's
 	sources | not_passed tidy |
 		xargs -r -d '\n' -P "$jobs" -n 1 bash -c 'tidy_one "$1"' _ ||
-		bad=1
+		finding "the ways there: $out/tidy/*.log"
 }
 
 failed=()
