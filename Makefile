@@ -117,7 +117,8 @@ help: ## this list
 		expand -t 18
 
 # --- rules --------------------------------------------------------------
-$(call obj,$(XEN_C) $(DOM0_C)): STD := -std=gnu11
+$(call obj,$(XEN_C) $(DOM0_C) $(wildcard tests/unit/test_xen_*.c)): \
+	STD := -std=gnu11
 STD := -std=c11
 
 $(B)/obj/%.o: %.c
