@@ -152,6 +152,7 @@ int capture_harvest(struct capture *c)
 static int begin_epoch(struct capture *c, struct epoch *e, uint64_t generation,
 		       uint32_t cause)
 {
+	struct platform_query q;
 	uint64_t n = e->running;
 
 	if (!epoch_may(e, EPOCH_BEGIN, n)) {
@@ -161,8 +162,13 @@ static int begin_epoch(struct capture *c, struct epoch *e, uint64_t generation,
 			 (unsigned long long)n, epoch_flight_str(e->flight));
 		return -1;
 	}
-	if (c->platform->ops->begin(c->platform, generation, n, false))
-		return fail(c);
+	if (c->platform->ops->begin(c->platform, generation, n, false)) {
+		fail(c);
+		/* It may have done its work all the same. */
+		if (c->platform->ops->query(c->platform, &q) ||
+		    q.captured != n)
+			return -1;
+	}
 	outbox_begin(c->outbox, n, cause);
 	return epoch_move(e, EPOCH_BEGIN, n);
 }
@@ -297,11 +303,11 @@ static int do_step(struct capture *c, struct epoch *e, uint64_t generation,
 	return 0;
 }
 
-/* Failures that no retry heals: what the step would take is gone (INV-14). */
+/* Failures that no retry heals: what the step would take is gone, or may be,
+ * unless the host says that it took nothing (INV-14). */
 static bool is_lost(enum capture_step step, int err)
 {
-	return (step == STEP_HARVEST && (err == EIO || err == ENOBUFS)) ||
-	       step == STEP_PAGES;
+	return (step == STEP_HARVEST && err != EAGAIN) || step == STEP_PAGES;
 }
 
 /* Repeatable: a set that is closed, and a fence that is noted, stay so. */

@@ -71,7 +71,7 @@ enum capture_result capture_close(struct capture *c, struct epoch *e,
 /**
  * capture_harvest() - Between checkpoints of a guest that is alone: take the
  *		       dirty frames, gathered as by capture_add()
- * Return: 0, or -1: EIO or ENOBUFS copy afresh, else try again
+ * Return: 0, or -1: EAGAIN try again, else copy afresh
  */
 int capture_harvest(struct capture *c);
 

@@ -34,6 +34,8 @@ struct outbox_facts {
 	uint32_t bound;			/* 1: the standby may be eligible, so
 					 * nothing leaves without its word */
 	uint32_t ending;		/* enum wire_reason, 0: not */
+	uint32_t end_sent;		/* 1: END may have reached the standby */
+	uint32_t zero;
 	uint64_t room;			/* pages that a checkpoint may have */
 };
 

@@ -165,7 +165,7 @@ int primary_start(struct primary *p)
 
 /* --- events ------------------------------------------------------------------------------------- */
 
-static void end_session(struct primary *p, enum wire_reason reason)
+void primary_end(struct primary *p, enum wire_reason reason)
 {
 	if (p->stage >= STAGE_END)
 		return;
@@ -182,20 +182,17 @@ static void end_session(struct primary *p, enum wire_reason reason)
 		primary_granted(p);
 }
 
-static enum wire_reason shutdown_reason(struct primary *p)
+enum wire_reason primary_shutdown_reason(const struct platform_query *q)
 {
-	struct platform_query q;
-
-	if (p->platform->ops->query(p->platform, &q))
-		return WIRE_REASON_POWEROFF;
-	return q.shutdown_reason == 1 ? WIRE_REASON_REBOOT :
-	       q.shutdown_reason == 3 ? WIRE_REASON_CRASH :
-					WIRE_REASON_POWEROFF;
+	return q->shutdown_reason == 1 ? WIRE_REASON_REBOOT :
+	       q->shutdown_reason == 3 ? WIRE_REASON_CRASH :
+					 WIRE_REASON_POWEROFF;
 }
 
 static int take_events(struct primary *p)
 {
 	int ev = p->platform->ops->events(p->platform);
+	struct platform_query q;
 
 	if (ev < 0)
 		return primary_stumble_platform(p, "events");
@@ -205,9 +202,11 @@ static int take_events(struct primary *p)
 		p->cause = WIRE_CAUSE_DIRTY;
 	if (ev & PLATFORM_EV_GONE) {
 		p->gone = true;
-		end_session(p, WIRE_REASON_DESTROYED);
+		primary_end(p, WIRE_REASON_DESTROYED);
 	} else if (ev & PLATFORM_EV_SHUTDOWN) {
-		end_session(p, shutdown_reason(p));
+		if (p->platform->ops->query(p->platform, &q))
+			q.shutdown_reason = 0;
+		primary_end(p, primary_shutdown_reason(&q));
 	}
 	return 0;
 }
@@ -419,7 +418,8 @@ static void ask_end(struct primary *p)
 	}
 	if (!p->ready || p->asked)
 		return;
-	p->end_sent = true;
+	p->facts.end_sent = 1;
+	primary_store(p);
 	if (!peer_send(&p->peer, WIRE_END, &e, sizeof(e)))
 		p->asked = true;
 }
@@ -634,7 +634,7 @@ int primary_unprotect(struct primary *p, bool standby_is_dead)
 		errno = EALREADY;
 		return -1;
 	}
-	end_session(p, WIRE_REASON_UNPROTECT);
+	primary_end(p, WIRE_REASON_UNPROTECT);
 	if (standby_is_dead && p->stage == STAGE_END) {
 		report_say(p->report, REPORT_WARN, "claim-overruled",
 			   "the operator vouches that the standby is dead");

@@ -95,5 +95,7 @@ int primary_attach(struct primary *p)
 		   "going on: epoch %" PRIu64 " runs, %" PRIu64 " captured, %" PRIu64 " released, checkpoint %s",
 		   q.running, q.captured, q.released,
 		   epoch_flight_str(p->epoch.flight));
+	if (q.shutdown)
+		primary_end(p, primary_shutdown_reason(&q));
 	return 0;
 }

@@ -107,7 +107,7 @@ static int mark_dirty(struct primary *p)
 	if (primary_halt(p))
 		return -1;
 	if (capture_harvest(p->capture)) {
-		if (errno != EIO && errno != ENOBUFS)
+		if (errno == EAGAIN)
 			return primary_stumble(p, "copy", capture_why(p->capture));
 		if (p->platform->ops->track(p->platform))
 			return primary_stumble_platform(p, "track");

@@ -72,7 +72,6 @@ struct primary {
 	bool standby_has_shell;
 	bool enabled;		/* the tap is on */
 	bool gone;		/* the domain is */
-	bool end_sent;		/* in this life */
 	bool asked;		/* END, ALONE, RESUME of this connection is
 				 * out */
 	uint64_t nonce;		/* of ALONE */
@@ -161,6 +160,12 @@ int primary_let_out(struct primary *p);
 void primary_copy_cycle(struct primary *p);
 
 /* --- primary.c ------------------------------------------------------------- */
+
+/** primary_end() - The session ends: the standby is to be told */
+void primary_end(struct primary *p, enum wire_reason reason);
+
+/** primary_shutdown_reason() - Of a held shutdown */
+enum wire_reason primary_shutdown_reason(const struct platform_query *q);
 
 /** primary_start_sending() - The outbox's checkpoint, from its beginning */
 int primary_start_sending(struct primary *p);

@@ -158,7 +158,7 @@ static void hear_hello(struct primary *p, const struct wire_hello *h)
 	if (ours && !h->eligible && p->epoch.bound && p->stage != STAGE_END)
 		primary_granted(p);
 	/* END was ours to send and nothing is left of the session there. */
-	if (p->stage == STAGE_END && p->end_sent && holds_nothing(h))
+	if (p->stage == STAGE_END && p->facts.end_sent && holds_nothing(h))
 		primary_granted(p);
 	if (p->epoch.bound)
 		meet_bound(p, h, ours);

@@ -59,8 +59,10 @@ static void set_state(const struct primary *p, struct status *s)
 	case STAGE_END:
 		status_set(s, p->epoch.bound ? STATUS_PAUSED :
 					       STATUS_UNPROTECTED,
-			   "ending", "the standby is told that the session ends: %s",
-			   wire_reason_str(p->facts.ending));
+			   *p->trouble ? p->trouble : "ending",
+			   "the session ends (%s) when the standby has heard it%s%s",
+			   wire_reason_str(p->facts.ending),
+			   *p->trouble ? ": " : "", p->trouble_text);
 		break;
 	case STAGE_YIELD:
 	case STAGE_LEAVE:

@@ -86,6 +86,19 @@ static void test_primary_again(void **state)
 	all_runs(0, FAULT_ONCE, EAGAIN, false, 1);
 }
 
+/* The call is carried out, then said to have failed. */
+static void test_primary_unheard(void **state)
+{
+	(void)state;
+	all_runs(0, FAULT_ONCE, EIO, true, 1);
+}
+
+static void test_secondary_unheard(void **state)
+{
+	(void)state;
+	all_runs(1, FAULT_ONCE, EIO, true, 1);
+}
+
 static void test_primary_op(void **state)
 {
 	(void)state;
@@ -127,6 +140,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_primary_once),
 		cmocka_unit_test(test_primary_again),
+		cmocka_unit_test(test_primary_unheard),
+		cmocka_unit_test(test_secondary_unheard),
 		cmocka_unit_test(test_primary_op),
 		cmocka_unit_test(test_primary_all),
 		cmocka_unit_test(test_secondary_once),

@@ -109,6 +109,50 @@ static void test_receiver(void **state)
 	assert_true(n >= 100);
 }
 
+static bool standby_gone(struct engine *e)
+{
+	return engine_primary_over(e) && engine_empty_standby(e);
+}
+
+/* Either side dies while the session ends, by order or by the guest. */
+static bool kill_at_end(struct side *s, uint64_t n, bool shutdown)
+{
+	struct engine *e = &engine;
+	bool fired;
+
+	engine_new(e, 5000);
+	assert_int_equal(engine_start(e), 0);
+	assert_true(engine_until(e, 300 * MS, engine_committed_some));
+	if (shutdown)
+		assert_int_equal(sim_shutdown(e->w, 0, DOMID, 0), 0);
+	else
+		assert_int_equal(primary_unprotect(e->primary, false), 0);
+	s->kill_at = s->plan.calls + n;
+	assert_true(engine_until(e, 3000 * MS, standby_gone));
+	fired = s->kills;
+	engine_a_die(e);
+	engine_run(e, 2 * MS);
+	assert_int_equal(engine_runs(e, 0), !shutdown);
+	assert_false(engine_took_over(e));
+	engine_assert_sound(e);
+	engine_free(e);
+	return fired;
+}
+
+/* INV-7, INV-29 */
+static void test_end(void **state)
+{
+	(void)state;
+	for (int k = 0; k < 4; k++) {
+		uint64_t n = 0;
+
+		while (kill_at_end(k & 1 ? &engine.b : &engine.a, n, k & 2))
+			n++;
+		print_message("%llu kills\n", (unsigned long long)n);
+		assert_true(n >= 2);
+	}
+}
+
 static bool unapplied(struct engine *e)
 {
 	return staging_pending(e->staging);
@@ -148,6 +192,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_sender),
 		cmocka_unit_test(test_receiver),
+		cmocka_unit_test(test_end),
 		cmocka_unit_test(test_taker),
 	};
 
