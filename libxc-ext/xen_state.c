@@ -47,6 +47,8 @@ static const uint32_t all_params[] = {
 	HVM_PARAM_MCA_CAP,
 };
 
+enum { PORTS_FEW = 256 };		/* asked for at first */
+
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
 static int out_of_memory(struct xen_host *h)
@@ -176,23 +178,42 @@ int xen_state_free_port(struct xen_host *h, uint32_t domid, uint32_t *port)
 
 /* --- save -------------------------------------------------------------- */
 
+/* All ports; few guests have many.  Return: to be freed; *@n of them. */
+static struct xen_hvm_kemari_evtchn *get_ports(struct xen_host *h,
+					       uint32_t domid, uint32_t *n)
+{
+	struct xen_hvm_kemari_evtchn *e;
+
+	for (uint32_t room = PORTS_FEW;; room = KEMARI_MAX_PORTS) {
+		e = calloc(room, sizeof(*e));
+		if (!e) {
+			out_of_memory(h);
+			return NULL;
+		}
+		*n = room;
+		if (xen_hv_get_evtchns(h, domid, 0, e, n)) {
+			free(e);
+			return NULL;
+		}
+		if (*n < room || room == KEMARI_MAX_PORTS)
+			return e;
+		free(e);
+	}
+}
+
 static int put_ports(struct xen_host *h, uint32_t domid, struct recbuf *out)
 {
 	struct xen_hvm_kemari_evtchn *e;
 	struct xen_hvm_kemari_dom kd;
 	struct xen_rec_dom d = { 0 };
 	struct xen_rec_port *p;
-	uint32_t n = KEMARI_MAX_PORTS;
+	uint32_t n;
 
 	if (xen_hv_get_dom(h, domid, &kd))
 		return -1;
-	e = calloc(n, sizeof(*e));
+	e = get_ports(h, domid, &n);
 	if (!e)
-		return out_of_memory(h);
-	if (xen_hv_get_evtchns(h, domid, 0, e, &n)) {
-		free(e);
 		return -1;
-	}
 	while (n > 1 && e[n - 1].state == KEMARI_EVTCHN_FREE)
 		n--;
 	d.vm_assist = kd.vm_assist;

@@ -273,7 +273,11 @@ static int refresh(struct xen_store *s)
 
 int xen_store_save(struct xen_store *s, struct recbuf *out, bool always)
 {
-	if (s->xw && store_sync(s))
+	/* At rest: settled() has waited for what the guest wrote.  What a tool
+	 * of this host writes just now may travel with the next checkpoint. */
+	if (s->xw && s->rested && !always)
+		store_take(s);
+	else if (s->xw && store_sync(s))
 		return -1;
 	if (!s->xw)
 		s->all_stale = true;

@@ -43,6 +43,8 @@ struct xen_store {
 	bool unsaved;				/* changed since save() */
 
 	struct ring_track track;
+	bool rested;				/* at rest when last looked,
+						 * and events taken since */
 	unsigned int lost_watches;
 	char why[PLATFORM_WHY_MAX];
 };
@@ -61,6 +63,9 @@ void store_touch(struct xen_store *s, enum node_root root, const char *path);
 /** store_sync() - Wait until the daemon has done what it was asked before,
  * and take the watch events that it sent until then */
 int store_sync(struct xen_store *s);
+
+/** store_take() - Take the watch events that are here */
+void store_take(struct xen_store *s);
 
 /**
  * store_look() - What has the number of our domain now?

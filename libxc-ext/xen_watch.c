@@ -81,8 +81,7 @@ int xen_store_event_fd(struct xen_store *s)
 	return xs_fileno(s->xw);
 }
 
-/* Note what the daemon reported. */
-static void take_events(struct xen_store *s)
+void store_take(struct xen_store *s)
 {
 	char **event;
 
@@ -112,7 +111,7 @@ int store_sync(struct xen_store *s)
 		return store_fail(s, errno, "the xenstore daemon is gone: %s",
 				  strerror(errno));
 	free(path);
-	take_events(s);
+	store_take(s);
 	return 0;
 }
 
@@ -138,7 +137,7 @@ int xen_store_events(struct xen_store *s, uint32_t *reason)
 {
 	int shutdown;
 
-	take_events(s);
+	store_take(s);
 	if (store_look(s, &shutdown) != STORE_ALIVE)
 		return PLATFORM_EV_GONE;
 	if (shutdown < 0)
@@ -161,13 +160,15 @@ int xen_store_settled(struct xen_store *s, const void *page)
 	char why[RING_WHY_MAX] = "";
 	int rc = ring_store_settled(&s->track, page, now_ns(), why);
 
-	if (rc >= 0 && s->track.moved) {
+	/* What was not at rest may have come to it since, unseen. */
+	if (rc >= 0 && (s->track.moved || !s->rested)) {
 		if (store_sync(s))
 			return -1;
 		rc = ring_store_settled(&s->track, page, now_ns(), why);
 	}
 	if (!rc && s->track.unsure && daemon_idle(s->domid) == 1)
 		rc = 1;
+	s->rested = rc == 1;
 	if (rc < 1)
 		return store_fail(s, errno, "%s", why), rc;
 	return 1;

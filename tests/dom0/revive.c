@@ -2,16 +2,21 @@
 /*
  * revive.c - a running guest dies on this host and goes on on this host
  *
- * revive DOMAIN [--cycles N]
+ * revive DOMAIN [--cycles N | --epochs N]
  *
  * Each cycle: the guest is protected, stopped at a random moment and captured;
  * its domain is destroyed; a standby with the same domain ID is built, gets
  * the pages and the state, and becomes the guest.  Only struct platform is
  * used, but for the destruction.  Prints what each step took.
+ *
+ * With --epochs nothing dies: so many checkpoints are taken, 20 ms or an output
+ * apart, copied and released at once; printed is how long the guest stood for
+ * each step.
  */
 #include "libxc-ext/platform.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +32,7 @@ enum {
 	SETTLE_TRIES = 2000,
 	GONE_TRIES = 2000,		/* of 10 ms */
 	LINE_MAX_LEN = 1024,
+	NUMBER_MAX = 1000000,
 };
 
 /** struct image - all that is left of the guest between two lives */
@@ -279,6 +285,142 @@ static int cycle(const char *domain, struct image *i)
 	return rc;
 }
 
+/* --- epochs ------------------------------------------------------------ */
+
+enum step { STOP, SETTLE, BEGIN, EARLY, HARVEST, COPY, LATE, RELEASE, DRAIN, GO,
+	    PAUSE, PAGES, STEPS };
+
+static const char *const step_name[STEPS] = {
+	"stop", "settled", "begin", "save early", "harvest", "copy",
+	"save late", "release", "drained", "go", "pause, in all",
+	"pages / 1000",
+};
+
+static uint64_t *spent[STEPS];		/* ns; of each epoch */
+
+static void step(enum step s, uint64_t epoch, uint64_t *since)
+{
+	uint64_t t = now();
+
+	spent[s][epoch - 1] = t - *since;
+	*since = t;
+}
+
+static int compare(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+static void report(uint64_t epochs)
+{
+	printf("%-14s %9s %9s %9s  (ms)\n", "", "median", "99 %", "most");
+	for (int s = 0; s < STEPS; s++) {
+		qsort(spent[s], epochs, sizeof(*spent[s]), compare);
+		printf("%-14s %9.3f %9.3f %9.3f\n", step_name[s],
+		       spent[s][epochs / 2] / 1e6,
+		       spent[s][epochs * 99 / 100] / 1e6,
+		       spent[s][epochs - 1] / 1e6);
+	}
+}
+
+static int epoch(struct platform *p, struct image *i, uint64_t number,
+		 uint64_t *gfn)
+{
+	uint64_t t, began;
+	size_t n;
+	int rc;
+
+	for (;;) {
+		t = began = now();
+		TRY(p, p->ops->stop(p), "stop");
+		step(STOP, number, &t);
+		rc = p->ops->settled(p);
+		if (rc < 0)
+			return failed("settled", platform_why(p));
+		step(SETTLE, number, &t);
+		if (rc)
+			break;
+		TRY(p, p->ops->go(p), "go");
+		usleep(2000);
+	}
+	TRY(p, p->ops->begin(p, i->generation, number, false), "begin");
+	step(BEGIN, number, &t);
+	recbuf_reset(&i->state);
+	TRY(p, p->ops->save(p, PLATFORM_EARLY, &i->state), "save early");
+	step(EARLY, number, &t);
+	TRY(p, p->ops->harvest(p, gfn, DIRTY_LIMIT, &n), "harvest");
+	step(HARVEST, number, &t);
+	for (size_t k = 0; k < n; k++)
+		memcpy(i->pages + k * PLATFORM_PAGE, p->ops->page(p, gfn[k]),
+		       PLATFORM_PAGE);
+	step(COPY, number, &t);
+	TRY(p, p->ops->save(p, PLATFORM_LATE, &i->state), "save late");
+	step(LATE, number, &t);
+	TRY(p, p->ops->release(p, i->generation, number), "release");
+	step(RELEASE, number, &t);
+	while ((rc = p->ops->drained(p)) == 0)
+		usleep(200);
+	if (rc < 0)
+		return failed("drained", platform_why(p));
+	step(DRAIN, number, &t);
+	TRY(p, p->ops->go(p), "go");
+	step(GO, number, &t);
+	spent[PAUSE][number - 1] = t - began;
+	spent[PAGES][number - 1] = n * 1000;
+	return 0;
+}
+
+static int run_epochs(struct platform *p, struct image *i, uint64_t epochs)
+{
+	uint64_t *gfn = calloc(DIRTY_LIMIT, sizeof(*gfn));
+	int fd;
+
+	i->pages = mmap(NULL, (size_t)DIRTY_LIMIT * PLATFORM_PAGE,
+			PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	for (int s = 0; s < STEPS; s++)
+		spent[s] = calloc(epochs, sizeof(*spent[s]));
+	if (!gfn || i->pages == MAP_FAILED || !spent[STEPS - 1])
+		return failed("epochs", "out of memory");
+	if (check(p))
+		return -1;
+	TRY(p, p->ops->enable(p, i->generation, PLATFORM_SYNC, DIRTY_LIMIT),
+	    "enable");
+	TRY(p, p->ops->track(p), "track");
+	fd = p->ops->event_fd(p);
+	if (fd < 0)
+		return failed("event_fd", platform_why(p));
+	for (uint64_t n = 1; n <= epochs; n++) {
+		struct pollfd wait = { .fd = fd, .events = POLLIN };
+
+		poll(&wait, 1, 20);
+		if (p->ops->events(p) < 0)
+			return failed("events", platform_why(p));
+		if (epoch(p, i, n, gfn))
+			return -1;
+	}
+	TRY(p, p->ops->disable(p, i->generation), "disable");
+	report(epochs);
+	return 0;
+}
+
+static int measure(const char *domain, struct image *i, uint64_t epochs)
+{
+	char why[PLATFORM_WHY_MAX];
+	struct platform *p;
+	int rc;
+
+	if (platform_open_xen(&p, domain, why))
+		return failed("open", why);
+	rc = run_epochs(p, i, epochs);
+	if (rc)
+		(void)p->ops->disable(p, i->generation);
+	p->ops->close(p);
+	return rc;
+}
+
 static void forget(struct image *i)
 {
 	recbuf_free(&i->shape);
@@ -287,37 +429,48 @@ static void forget(struct image *i)
 	memset(i, 0, sizeof(*i));
 }
 
-int main(int argc, char **argv)
+static int revive(const char *domain, struct image *image,
+		  unsigned long cycles)
 {
-	static struct image image;
-	unsigned long cycles = 1;
-	char *end = "";
-
-	if (argc == 4 && !strcmp(argv[2], "--cycles"))
-		cycles = strtoul(argv[3], &end, 10);
-	else if (argc != 2)
-		end = "?";
-	if (*end || !cycles) {
-		fprintf(stderr, "usage: revive DOMAIN [--cycles N]\n");
-		return 2;
-	}
-	srand((unsigned int)now());
 	for (unsigned long n = 1; n <= cycles; n++) {
 		times[0] = '\0';
 		/* Higher than those of all runs before. */
-		image.generation = (uint64_t)time(NULL) * 2;
-		if (cycle(argv[1], &image)) {
+		image->generation = (uint64_t)time(NULL) * 2;
+		if (cycle(domain, image)) {
 			fprintf(stderr, "revive: cycle %lu failed after%s\n",
 				n, times);
-			return 1;
+			return -1;
 		}
 		printf("cycle %lu of %lu: pages=%llu state=%zu ms:%s\n", n,
-		       cycles, (unsigned long long)image.info.pages,
-		       image.state.used, times);
+		       cycles, (unsigned long long)image->info.pages,
+		       image->state.used, times);
 		fflush(stdout);
-		forget(&image);
+		forget(image);
 		if (n < cycles)
 			usleep(1000000 + rand() % 1000000);
 	}
 	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	static struct image image;
+	unsigned long number = 1;
+	int epochs = argc == 4 && !strcmp(argv[2], "--epochs");
+	char *end = "";
+
+	if (epochs || (argc == 4 && !strcmp(argv[2], "--cycles")))
+		number = strtoul(argv[3], &end, 10);
+	else if (argc != 2)
+		end = "?";
+	if (*end || !number || number > NUMBER_MAX) {
+		fprintf(stderr, "usage: revive DOMAIN [--cycles N | "
+			"--epochs N]\n");
+		return 2;
+	}
+	srand((unsigned int)now());
+	if (!epochs)
+		return revive(argv[1], &image, number) ? 1 : 0;
+	image.generation = (uint64_t)time(NULL) * 2;
+	return measure(argv[1], &image, number) ? 1 : 0;
 }
