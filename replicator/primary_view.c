@@ -7,9 +7,19 @@
 #include <inttypes.h>
 #include <string.h>
 
+/* Is a commit still awaited that makes the standby eligible (again)? */
+static bool awaits_first(const struct primary *p)
+{
+	return p->epoch.flight == EPOCH_WHOLE &&
+	       outbox_checkpoint(p->outbox)->cause == WIRE_CAUSE_FIRST;
+}
+
 static void set_bound(const struct primary *p, struct status *s)
 {
-	if (!p->ready) {
+	if (p->ready && awaits_first(p)) {
+		status_set(s, STATUS_SYNCING, NULL,
+			   "the first checkpoint awaits its commit");
+	} else if (!p->ready) {
 		status_set(s, STATUS_PAUSED,
 			   *p->trouble ? p->trouble : "link-down", "%s",
 			   *p->trouble ? p->trouble_text :
@@ -83,7 +93,8 @@ void primary_status(const struct primary *p, struct status *out)
 	out->captured = p->epoch.captured;
 	out->committed = p->facts.committed;
 	out->released = p->epoch.released;
-	out->eligible = p->epoch.bound && p->facts.committed;
+	out->eligible = p->epoch.bound && p->facts.committed &&
+			!awaits_first(p);
 	out->link_up = p->peer.greeted;
 	out->copy_pages = p->progress.sent;
 	out->copy_total = p->progress.pages;

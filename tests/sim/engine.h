@@ -93,6 +93,7 @@ struct engine {
 	bool no_link;		/* none comes up any more */
 	FILE *recording;	/* if set: gets what the secondary hears */
 
+	uint64_t grace;		/* of the standby */
 	bool no_fence;
 	uint64_t fence_at;	/* it ends then; 0 it does not run */
 	unsigned int fences_failing;	/* so many fail first */
@@ -331,7 +332,7 @@ static inline int engine_b_born(struct engine *e)
 	secondary_config_default(&c);
 	c.heartbeat = 2 * MS;
 	c.silence = 20 * MS;
-	c.grace = 10 * MS;
+	c.grace = e->grace;
 	c.fence_retry = 5 * MS;
 	if (!e->no_fence) {
 		c.fence = engine_fence;
@@ -363,6 +364,7 @@ static inline void engine_new(struct engine *e, uint64_t seed)
 	memset(e, 0, sizeof(*e));
 	k.pages = GUEST_PAGES;
 	e->seed = seed;
+	e->grace = 10 * MS;
 	e->w = sim_world_new(seed, &k);
 	assert_non_null(e->w);
 	assert_int_equal(sim_start(e->w, 0, GUEST, DOMID), 0);
@@ -473,12 +475,17 @@ static inline void engine_revive(struct engine *e)
 
 	if (e->a_restart_at && now >= e->a_restart_at) {
 		e->a_restart_at = 0;
-		if (!engine_a_born(e) && primary_attach(e->primary))
+		if (!engine_a_born(e) && primary_attach(e->primary)) {
+			e->a_restart_at = errno == ENOENT ? 0 : now + 1 * MS;
 			engine_a_die(e);
+		}
 	}
 	if (e->b_restart_at && now >= e->b_restart_at) {
 		e->b_restart_at = 0;
-		(void)engine_b_born(e);
+		if (engine_b_born(e)) {
+			e->b_restart_at = now + 1 * MS;
+			engine_b_die(e);
+		}
 	}
 }
 
