@@ -78,7 +78,10 @@ static void resume_from(struct primary *p, const struct wire_hello *h)
 
 	memcpy(r.session, p->facts.session, sizeof(r.session));
 	memcpy(r.digest, h->digest, sizeof(r.digest));
-	if (!peer_send(&p->peer, WIRE_RESUME, &r, sizeof(r)))
+	if (peer_send(&p->peer, WIRE_RESUME, &r, sizeof(r)))
+		p->peer.link->ops->shut(p->peer.link, errno,
+					"RESUME could not be sent");
+	else
 		p->asked = true;
 }
 
