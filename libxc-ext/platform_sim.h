@@ -141,6 +141,10 @@ int sim_shutdown(struct sim_world *w, unsigned int host, uint32_t domid,
 int sim_destroy(struct sim_world *w, unsigned int host, uint32_t domid);
 /** sim_lose_dirty() - Dirty information is lost */
 int sim_lose_dirty(struct sim_world *w, unsigned int host, uint32_t domid);
+/** sim_extra_frame() - A frame of memory comes, or goes again; track() fails
+ *		       with EXDEV while it is there */
+int sim_extra_frame(struct sim_world *w, unsigned int host, uint32_t domid,
+		    bool there);
 /** sim_ineligible() - check() gives @reason; NULL: no more. Kept, not copied */
 int sim_ineligible(struct sim_world *w, unsigned int host, uint32_t domid,
 		   const char *reason);

@@ -130,6 +130,7 @@ struct sim_domain {
 	enum platform_mode mode;
 	bool stopped;
 	bool lost;
+	bool extra_frame;	/* one that nobody knew of at the build */
 	bool tracking;
 	bool loaded;		/* standby */
 	uint64_t generation, running, captured, released;

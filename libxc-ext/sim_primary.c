@@ -154,6 +154,10 @@ int sim_track(struct platform *p)
 
 	if (!d)
 		return -1;
+	if (d->extra_frame)
+		return platform_fail(p, EXDEV,
+				     "domain %u got a frame of memory since its standby was built",
+				     d->domid);
 	memset(d->dirty_map, 0, sizeof(d->dirty_map));
 	d->dirty = 0;
 	d->tracking = true;

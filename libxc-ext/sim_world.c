@@ -404,6 +404,18 @@ int sim_lose_dirty(struct sim_world *w, unsigned int host, uint32_t domid)
 	return 0;
 }
 
+int sim_extra_frame(struct sim_world *w, unsigned int host, uint32_t domid,
+		    bool there)
+{
+	struct sim_domain *d = domain_or_enoent(w, host, domid);
+
+	if (!d)
+		return -1;
+	d->extra_frame = there;
+	d->lost |= d->tracking;
+	return 0;
+}
+
 int sim_ineligible(struct sim_world *w, unsigned int host, uint32_t domid,
 		   const char *reason)
 {

@@ -41,6 +41,9 @@ struct contract_host {
 	/* Once the standby was activated: a platform of the guest there. */
 	struct platform *(*open_activated)(void *arg);
 
+	/* The guest gets a frame of memory more, or loses it again: 0 or -1. */
+	int (*extra_frame)(void *arg, bool there);
+
 	/* Let so much time pass. */
 	void (*pass)(void *arg, uint64_t ns);
 

@@ -234,6 +234,27 @@ static void case_copy_and_harvests_are_the_guest(void **state)
 	contract_finish(p);
 }
 
+/* INV-15 */
+static void case_changed_frames_are_noticed(void **state)
+{
+	const struct contract_host *h = *state;
+	struct platform *p = contract_sync(h);
+	size_t n;
+
+	assert_false(contract_query(p).lost);
+	assert_int_equal(h->extra_frame(h->arg, true), 0);
+	assert_true(contract_query(p).lost);
+	assert_ok(p, p->ops->stop(p));
+	assert_fails(p, p->ops->track(p), EXDEV);
+	assert_int_equal(h->extra_frame(h->arg, false), 0);
+	assert_true(contract_query(p).lost);
+	/* All is as it was: a fresh copy will do. */
+	assert_ok(p, p->ops->track(p));
+	assert_false(contract_query(p).lost);
+	assert_ok(p, p->ops->harvest(p, contract_gfns, CONTRACT_GFNS, &n));
+	contract_finish(p);
+}
+
 /* INV-16 */
 static void case_dirty_limit_stops(void **state)
 {
@@ -291,6 +312,7 @@ static const struct CMUnitTest cases[] = {
 	cmocka_unit_test(case_harvest_needs_track),
 	cmocka_unit_test(case_no_page_outside),
 	cmocka_unit_test(case_copy_and_harvests_are_the_guest),
+	cmocka_unit_test(case_changed_frames_are_noticed),
 	cmocka_unit_test(case_dirty_limit_stops),
 	cmocka_unit_test(case_state_is_a_list),
 };

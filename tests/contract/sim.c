@@ -36,6 +36,11 @@ static struct platform *open_activated(void *arg)
 	return open_sim(arg, 1, "guest");
 }
 
+static int extra_frame(void *arg, bool there)
+{
+	return sim_extra_frame(arg, 0, DOMID, there);
+}
+
 static void pass(void *arg, uint64_t ns)
 {
 	sim_run(arg, ns);
@@ -52,6 +57,7 @@ static int run(uint64_t seed)
 		.open_primary = open_primary,
 		.open_standby = open_standby,
 		.open_activated = open_activated,
+		.extra_frame = extra_frame,
 		.pass = pass,
 	};
 	const char *bad;

@@ -18,6 +18,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <xenctrl.h>
+
+enum { EXTRA_GFN = 0xe0000 };	/* below 4 GiB's holes, above 128 MiB */
+
 static const char *domain;
 static char domid[16];
 
@@ -49,6 +53,33 @@ static struct platform *open_activated(void *arg)
 {
 	(void)arg;
 	return open_xen(domid);
+}
+
+/* By the toolstack's own calls, at a place where guests have nothing. */
+static int extra_frame(void *arg, bool there)
+{
+	xc_interface *xch = xc_interface_open(NULL, NULL, 0);
+	struct platform *p = open_xen(domain);
+	struct platform_info info;
+	xen_pfn_t gfn = EXTRA_GFN;
+	int rc = -1;
+
+	(void)arg;
+	if (!xch || !p || p->ops->info(p, &info))
+		fprintf(stderr, "contract-xen: cannot reach the domain\n");
+	else if (there)
+		rc = xc_domain_populate_physmap_exact(xch, info.domid, 1, 0, 0,
+						      &gfn);
+	else
+		rc = xc_domain_decrease_reservation_exact(xch, info.domid, 1,
+							  0, &gfn);
+	if (rc)
+		perror("contract-xen: extra frame");
+	if (p)
+		p->ops->close(p);
+	if (xch)
+		xc_interface_close(xch);
+	return rc;
 }
 
 static void pass(void *arg, uint64_t ns)
@@ -88,6 +119,7 @@ int main(int argc, char **argv)
 		.open_primary = open_primary,
 		.open_standby = open_standby,
 		.open_activated = open_activated,
+		.extra_frame = extra_frame,
 		.pass = pass,
 	};
 	int failed;
