@@ -23,7 +23,7 @@ enum capture_step {
 	STEP_FREEZE,	/* backends write no more into the guest */
 	STEP_BEGIN,	/* the held set of this epoch is closed */
 	STEP_EARLY,	/* vCPU extras, event channels, timers, store nodes */
-	STEP_HARVEST,	/* which pages */
+	STEP_HARVEST,	/* which pages (INV-11) */
 	STEP_PAGES,	/* their bytes */
 	STEP_LATE,	/* HVM context, guest time, grant frames */
 	STEP_FENCE,	/* rings: the fence-to-be */

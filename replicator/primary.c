@@ -165,6 +165,7 @@ int primary_start(struct primary *p)
 
 /* --- events ------------------------------------------------------------------------------------- */
 
+/* INV-7: whatever the guest asked for stays held until END is acknowledged. */
 void primary_end(struct primary *p, enum wire_reason reason)
 {
 	if (p->stage >= STAGE_END)

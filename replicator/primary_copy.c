@@ -3,8 +3,8 @@
  * primary_copy.c - the first copy, or a copy afresh, and its checkpoint
  *
  * The guest runs alone meanwhile.  Its memory goes over in rounds; when little
- * is left, or after COPY_ROUNDS, the guest is stopped, the rest goes with the
- * first checkpoint, and from the end of that on the primary is bound.
+ * is left, or rounds do not help any more, the guest is stopped, the rest goes
+ * with the first checkpoint, and from the end of that on the primary is bound.
  */
 #include "replicator/primary_int.h"
 
@@ -18,6 +18,7 @@
 
 enum {
 	COPY_ROUNDS = 8,	/* then the guest is stopped for the last one */
+	COPY_ENOUGH = 512,	/* ... or when so few pages are left */
 	RESERVE_PART = 4,	/* of a checkpoint's room, for what is not */
 	RESERVE_MAX = 1024,	/* counted by the dirty limit: pages */
 };
@@ -29,6 +30,7 @@ static uint64_t reserve(uint64_t room)
 	return part < RESERVE_MAX ? part : RESERVE_MAX;
 }
 
+/* INV-16: what is counted and the reserve fit a checkpoint together. */
 static uint64_t dirty_limit(const struct primary *p)
 {
 	uint64_t limit = p->facts.room - reserve(p->facts.room);
@@ -92,6 +94,8 @@ static int begin_copy(struct primary *p)
 	if (copy_start(p->copy, p->facts.generation, p->facts.copy,
 		       p->peer.features))
 		return primary_stumble(p, "copy", strerror(errno));
+	copy_progress(p->copy, &p->progress);
+	p->copy_before = p->progress.pages;
 	p->copying = true;
 	p->copy_last = false;
 	p->copy_ended = false;
@@ -211,9 +215,11 @@ static int round_over(struct primary *p)
 	if (mark_dirty(p))
 		return -1;
 	copy_progress(p->copy, &c);
-	if (!p->copy_last && c.left > p->facts.room / 2 &&
-	    c.round <= COPY_ROUNDS)
+	if (!p->copy_last && c.left > COPY_ENOUGH && c.round <= COPY_ROUNDS &&
+	    c.left < p->copy_before / 4 * 3) {
+		p->copy_before = c.left;
 		return primary_run_on(p);
+	}
 	p->copy_last = true;
 	return 0;
 }

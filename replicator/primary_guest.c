@@ -115,7 +115,7 @@ int primary_run_on(struct primary *p)
 
 /* --- output: release and drain ----------------------------------------------------- */
 
-/* INV-6: the gate's fence, then held events.  Repeats after a failure or a
+/* INV-5, INV-6: the gate's fence, then held events.  Repeats after a failure or a
  * restart are answered EALREADY, which is as good as 0. */
 int primary_release(struct primary *p)
 {

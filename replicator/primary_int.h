@@ -84,6 +84,7 @@ struct primary {
 	bool copying;		/* the copy has been started */
 	bool copy_last;		/* the guest stays stopped: its last round */
 	bool copy_ended;	/* COPY_END is out */
+	uint64_t copy_before;	/* pages left after the round before */
 	struct copy_progress progress;
 	uint64_t said_at;	/* when progress was reported */
 
