@@ -31,7 +31,7 @@
 
 enum {
 	RECONNECT_MS = 500,
-	OUTBOX_PAGES = 1 << 17,		/* unless --dirty-limit says less */
+	OUTBOX_PAGES = 1 << 15,		/* 128 MiB, unless --dirty-limit */
 	OUTBOX_RESERVE = 1 << 13,	/* always-copy set, late writes */
 	NS_PER_MS = 1000000,
 };

@@ -207,8 +207,8 @@ def main():
             part()
         except k.DrillError as e:
             verdict(part.__name__, str(e))
+    k.stop_kemari()
     for host in "ab":
-        k.stop_kemari(host)
         k.destroy_all(host)
     print("%d passed, %d failed" % (results.count(True),
                                     results.count(False)))

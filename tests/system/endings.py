@@ -73,8 +73,8 @@ def main():
             failed += 1
             drill.prepare()
             k.receive("b")
+    k.stop_kemari()
     for host in "ab":
-        k.stop_kemari(host)
         k.destroy_all(host)
     print("%d passed, %d failed" % (passed, failed))
     return 1 if failed else 0

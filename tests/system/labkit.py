@@ -54,7 +54,7 @@ def wait_for(what, fn, timeout):
             return value
         if time.monotonic() > end:
             raise DrillError("timed out after %d s: %s" % (timeout, what))
-        time.sleep(0.2)
+        time.sleep(0.05)
 
 
 def daemon(host, log, argv):
@@ -223,11 +223,19 @@ def guest_says(host, name, line):
              "/console/tty)" % (shlex.quote(line), shlex.quote(name)))
 
 
-def stop_kemari(host):
-    """End every kemari on a host, as an operator who cleans up would."""
-    rc(host, "killall -9 kemari; rm -rf /run/kemari")
+def stop_kemari():
+    """End every kemari on both hosts, as an operator who cleans up would.
+
+    The receiver first: it would take the end of the primary for its death,
+    and have the power of host a cut.
+    """
+    for host in "ba":
+        # Supervisors start workers anew: until nobody is left.
+        rc(host, "while killall -9 kemari; do sleep 0.2; done 2>/dev/null;"
+                 " rm -rf /run/kemari")
 
 
 def destroy_all(host):
+    """Destroy every guest and every standby on a host."""
     rc(host, "for d in $(xl list | awk 'NR>2 {print $2}'); do"
              " xl destroy $d; done")
