@@ -141,21 +141,35 @@ static int find_shell(struct secondary *s)
 	return s->platform->ops->info(s->platform, &s->info);
 }
 
-/* Killed while a take-over was under way: had it come to activate()? */
-static void attach_taking(struct secondary *s)
+static int not_found(struct secondary *s)
 {
-	struct platform_query q;
+	report_say(s->report, REPORT_ERROR, "attach-failed",
+		   "the standby cannot be found again: %s",
+		   platform_why(s->platform));
+	return -1;
+}
 
-	if (!find_shell(s) && !s->platform->ops->query(s->platform, &q) &&
-	    q.role == PLATFORM_STANDBY) {
+/* Killed while a take-over was under way: had it come to activate()? */
+static int attach_taking(struct secondary *s)
+{
+	struct platform_query q = { .role = PLATFORM_NONE };
+
+	if (find_shell(s)) {
+		if (errno != ENOENT)
+			return not_found(s);
+	} else if (s->platform->ops->query(s->platform, &q)) {
+		return not_found(s);
+	}
+	if (q.role == PLATFORM_STANDBY) {
 		s->stage = STAGE_TAKE;
-		return;
+		return 0;
 	}
 	/* A shell goes by activation only, once staging says TAKING. */
 	staging_generation(s->staging,
 			   staging_view(s->staging)->generation + 1);
 	staging_move(s->staging, STAGING_TAKEN);
 	s->stage = STAGE_TAKEN;
+	return 0;
 }
 
 int secondary_attach(struct secondary *s)
@@ -168,7 +182,8 @@ int secondary_attach(struct secondary *s)
 	case STAGING_EMPTY:
 		return 0;
 	case STAGING_TAKING:
-		attach_taking(s);
+		if (attach_taking(s))
+			return -1;
 		break;
 	case STAGING_TAKEN:
 		s->stage = STAGE_TAKEN;
@@ -178,12 +193,9 @@ int secondary_attach(struct secondary *s)
 			s->stage = STAGE_HELD;
 			break;
 		}
-		if (staging_eligible(s->staging)) {
-			report_say(s->report, REPORT_ERROR, "attach-failed",
-				   "the standby cannot be found again: %s",
-				   platform_why(s->platform));
-			return -1;
-		}
+		/* No shell: killed before it was built, or as it went. */
+		if (staging_eligible(s->staging) || errno != ENOENT)
+			return not_found(s);
 		staging_move(s->staging, STAGING_EMPTY);
 		return 0;
 	}
