@@ -75,13 +75,14 @@ static int check_memory(struct xen_host *h, const struct xen_shape *s)
 	return xen_fail(h, ENOMEM, "the standby needs %llu MiB of this host "
 			"(guest %llu, its page tables %llu, Xen %d), free are "
 			"%llu MiB",
-			(unsigned long long)(want / MIB_PAGES + 1),
+			(unsigned long long)want / MIB_PAGES + 1,
 			(unsigned long long)(s->dom.pages / MIB_PAGES),
 			(unsigned long long)(paging / MIB_PAGES),
 			OVERHEAD_PAGES / MIB_PAGES,
 			(unsigned long long)(info.free_pages / MIB_PAGES));
 }
 
+/* INV-21 */
 static int create(struct xen_host *h, const struct xen_shape *s)
 {
 	struct xen_domctl_createdomain c = {

@@ -49,6 +49,7 @@ struct image {
 };
 
 static char times[LINE_MAX_LEN];
+static uint64_t dirty_gfn[DIRTY_LIMIT];
 
 static uint64_t now(void)
 {
@@ -148,13 +149,9 @@ static int check(struct platform *p)
 
 static int capture(struct platform *p, struct image *i)
 {
-	uint64_t *gfn = calloc(DIRTY_LIMIT, sizeof(*gfn));
 	uint64_t t = now();
 	size_t dirty;
-	int rc;
 
-	if (!gfn)
-		return failed("capture", "out of memory");
 	if (check(p))
 		return -1;
 	took("check", &t);
@@ -181,9 +178,7 @@ static int capture(struct platform *p, struct image *i)
 	TRY(p, p->ops->begin(p, i->generation, 1, false), "begin");
 	TRY(p, p->ops->save(p, PLATFORM_EARLY, &i->state), "save early");
 	took("early", &t);
-	rc = p->ops->harvest(p, gfn, DIRTY_LIMIT, &dirty);
-	free(gfn);
-	TRY(p, rc, "harvest");
+	TRY(p, p->ops->harvest(p, dirty_gfn, DIRTY_LIMIT, &dirty), "harvest");
 	took("harvest", &t);
 	if (copy_out(p, i))
 		return -1;
@@ -325,8 +320,7 @@ static void report(uint64_t epochs)
 	}
 }
 
-static int epoch(struct platform *p, struct image *i, uint64_t number,
-		 uint64_t *gfn)
+static int epoch(struct platform *p, struct image *i, uint64_t number)
 {
 	uint64_t t, began;
 	size_t n;
@@ -350,11 +344,11 @@ static int epoch(struct platform *p, struct image *i, uint64_t number,
 	recbuf_reset(&i->state);
 	TRY(p, p->ops->save(p, PLATFORM_EARLY, &i->state), "save early");
 	step(EARLY, number, &t);
-	TRY(p, p->ops->harvest(p, gfn, DIRTY_LIMIT, &n), "harvest");
+	TRY(p, p->ops->harvest(p, dirty_gfn, DIRTY_LIMIT, &n), "harvest");
 	step(HARVEST, number, &t);
 	for (size_t k = 0; k < n; k++)
-		memcpy(i->pages + k * PLATFORM_PAGE, p->ops->page(p, gfn[k]),
-		       PLATFORM_PAGE);
+		memcpy(i->pages + k * PLATFORM_PAGE,
+		       p->ops->page(p, dirty_gfn[k]), PLATFORM_PAGE);
 	step(COPY, number, &t);
 	TRY(p, p->ops->save(p, PLATFORM_LATE, &i->state), "save late");
 	step(LATE, number, &t);
@@ -374,7 +368,6 @@ static int epoch(struct platform *p, struct image *i, uint64_t number,
 
 static int run_epochs(struct platform *p, struct image *i, uint64_t epochs)
 {
-	uint64_t *gfn = calloc(DIRTY_LIMIT, sizeof(*gfn));
 	int fd;
 
 	i->pages = mmap(NULL, (size_t)DIRTY_LIMIT * PLATFORM_PAGE,
@@ -382,7 +375,7 @@ static int run_epochs(struct platform *p, struct image *i, uint64_t epochs)
 			MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 	for (int s = 0; s < STEPS; s++)
 		spent[s] = calloc(epochs, sizeof(*spent[s]));
-	if (!gfn || i->pages == MAP_FAILED || !spent[STEPS - 1])
+	if (i->pages == MAP_FAILED || !spent[STEPS - 1])
 		return failed("epochs", "out of memory");
 	if (check(p))
 		return -1;
@@ -398,7 +391,7 @@ static int run_epochs(struct platform *p, struct image *i, uint64_t epochs)
 		poll(&wait, 1, 20);
 		if (p->ops->events(p) < 0)
 			return failed("events", platform_why(p));
-		if (epoch(p, i, n, gfn))
+		if (epoch(p, i, n))
 			return -1;
 	}
 	TRY(p, p->ops->disable(p, i->generation), "disable");
