@@ -21,11 +21,11 @@ enum {
 /**
  * probe() - Ask the secondary at @host, @port
  * @info:	The guest
- * @shell:	Its description, from platform->ops->describe
+ * @records:	Its description, from platform->ops->describe
  * @why:	PROBE_WHY_MAX bytes; gets a sentence on failure
  * Return: 0 it takes the guest, -1 with errno
  */
 int probe(const char *host, const char *port, const struct platform_info *info,
-	  const void *shell, size_t len, char *why);
+	  const void *records, size_t len, char *why);
 
 #endif

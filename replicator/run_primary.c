@@ -82,7 +82,9 @@ static void on_writable(void *arg)
 
 static void reconnect_later(struct protect *r)
 {
-	const struct timeval tv = { .tv_usec = RECONNECT_MS * 1000 };
+	const struct timeval tv = {
+		.tv_usec = (suseconds_t)RECONNECT_MS * 1000,
+	};
 
 	evtimer_add(r->ev_reconnect, &tv);
 }

@@ -402,6 +402,7 @@ int kemari_set_evtchns(struct domain *d, struct xen_hvm_kemari_evtchns *op)
 /*
  * Make pending whatever may have been lost in the move.  Guests have to bear
  * with spurious events, but VIRQ_DEBUG makes Linux dump its event channels.
+ * INV-25
  */
 void kemari_kick(struct domain *d)
 {

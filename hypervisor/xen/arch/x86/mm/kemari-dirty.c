@@ -47,6 +47,7 @@ void kemari_add_dirty(struct domain *d, unsigned long gfn)
     else
         alarm(d, KS_lost);
 
+    /* INV-16 */
     if ( k->nr_dirty >= k->dirty_limit )
         alarm(d, KS_limit);
 }
@@ -254,6 +255,7 @@ static void end_harvest(struct domain *d, struct xen_hvm_kemari_harvest *op)
 /*
  * k->lock is held and the domain is stopped.  Backends go on marking pages:
  * what they add comes behind harvest_end and is left for the next harvest.
+ * INV-11
  */
 int kemari_harvest(struct domain *d, struct xen_hvm_kemari_harvest *op)
 {

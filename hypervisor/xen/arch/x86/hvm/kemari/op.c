@@ -129,6 +129,7 @@ static int enable(struct domain *d, struct xen_hvm_kemari_enable *op)
         break;
 
     case KEMARI_ROLE_STANDBY:
+        /* INV-20: from here on it is parked, whoever unpauses it. */
         rc = enable_standby(d, op);
         break;
 

@@ -60,7 +60,7 @@ uint8_t kemari_policy(const struct kemari *k, unsigned int port)
     return policy == KEMARI_POLICY_UNSET ? k->default_policy : policy;
 }
 
-/* Guest context, the channel's read lock is held. */
+/* Guest context, the channel's read lock is held.  INV-3 */
 bool kemari_tap_port(struct domain *d, unsigned int port)
 {
     struct kemari *k = d->kemari;
@@ -97,7 +97,7 @@ void kemari_free_port(struct domain *d, unsigned int port)
 
 /*
  * Any context: the guest's own, a timer, the control domain, or deep inside
- * Xen for domain_crash().  The first reason is the one that counts.
+ * Xen for domain_crash().  The first reason is the one that counts.  INV-7
  */
 bool kemari_hold_shutdown(struct domain *d, unsigned int reason)
 {
@@ -211,6 +211,7 @@ static void deliver(struct domain *d, unsigned long *set, uint32_t *delivered,
     }
 }
 
+/* INV-5 */
 int kemari_release(struct domain *d, struct xen_hvm_kemari_epoch *op)
 {
     struct kemari *k = d->kemari;
