@@ -588,6 +588,7 @@ void primary_link_down(struct primary *p, int err, const char *why)
 	(void)err;
 	peer_down(&p->peer);
 	p->ready = false;
+	p->resuming = false;
 	p->asked = false;
 	p->shell_out = false;
 	p->shell_sent = 0;

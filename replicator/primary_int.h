@@ -72,8 +72,8 @@ struct primary {
 	bool standby_has_shell;
 	bool enabled;		/* the tap is on */
 	bool gone;		/* the domain is */
-	bool asked;		/* END, ALONE, RESUME of this connection is
-				 * out */
+	bool resuming;		/* RESUME of this connection is out */
+	bool asked;		/* END or ALONE of this connection is out */
 	uint64_t nonce;		/* of ALONE */
 
 	struct recbuf shell;	/* describe()'s records */

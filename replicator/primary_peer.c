@@ -82,7 +82,7 @@ static void resume_from(struct primary *p, const struct wire_hello *h)
 		p->peer.link->ops->shut(p->peer.link, errno,
 					"RESUME could not be sent");
 	else
-		p->asked = true;
+		p->resuming = true;
 }
 
 /* Is what the standby has our last commit, or the one we wait for? */
@@ -191,9 +191,7 @@ static void hear_ack(struct primary *p, const struct wire_ack *a)
 {
 	const struct outbox_checkpoint *c = outbox_checkpoint(p->outbox);
 
-	if (p->stage != STAGE_BOUND)
-		return;
-	if (!p->ready && !p->asked) {
+	if (!p->ready && !p->resuming) {
 		primary_break(p, "ACK: no RESUME was sent");
 		return;
 	}
@@ -211,7 +209,7 @@ static void hear_ack(struct primary *p, const struct wire_ack *a)
 			   "the standby goes on after epoch %" PRIu64,
 			   a->committed);
 	}
-	if (a->committed == p->facts.committed)
+	if (p->stage != STAGE_BOUND || a->committed == p->facts.committed)
 		return;
 	if (p->epoch.flight != EPOCH_WHOLE || !c->sent ||
 	    a->committed != c->epoch ||
