@@ -78,7 +78,8 @@ int primary_start(struct primary *p);
 /**
  * primary_attach() - Go on with the protection that platform and outbox know,
  *		      after a restart of the controller
- * Return: 0; -1 with errno: ENOENT there is none to go on with
+ * Return: 0; -1 with errno: ENOENT there is none to go on with; else it may be
+ *	   tried again, the guest is as it was
  */
 int primary_attach(struct primary *p);
 

@@ -51,6 +51,9 @@ int primary_attach(struct primary *p)
 	struct platform_query q;
 
 	p->facts = *outbox_facts(p->outbox);
+	recbuf_reset(&p->shell);
+	capture_free(p->capture);
+	p->capture = NULL;
 	if (!p->facts.generation) {
 		errno = ENOENT;
 		return -1;

@@ -77,14 +77,28 @@ static int enable(struct primary *p)
 	return 0;
 }
 
+/* All pages count as clean from here on.  INV-15: other frames than the
+ * standby was built with need another standby. */
+static int track(struct primary *p)
+{
+	if (!p->platform->ops->track(p->platform))
+		return 0;
+	if (errno != EXDEV)
+		return primary_stumble_platform(p, "track");
+	report_say(p->report, REPORT_ERROR, "frames-changed", "%s",
+		   platform_why(p->platform));
+	primary_leave(p, PRIMARY_REFUSED);
+	return -1;
+}
+
 static int begin_copy(struct primary *p)
 {
 	if (p->copying)
 		return 0;
 	if (enable(p))
 		return -1;
-	if (p->platform->ops->track(p->platform))
-		return primary_stumble_platform(p, "track");
+	if (track(p))
+		return -1;
 	copy_free(p->copy);
 	p->copy = copy_new(p->platform);
 	if (!p->copy)
@@ -113,8 +127,8 @@ static int mark_dirty(struct primary *p)
 	if (capture_harvest(p->capture)) {
 		if (errno == EAGAIN)
 			return primary_stumble(p, "copy", capture_why(p->capture));
-		if (p->platform->ops->track(p->platform))
-			return primary_stumble_platform(p, "track");
+		if (track(p))
+			return -1;
 		copy_mark_all(p->copy);
 	}
 	gfn = capture_taken(p->capture, &n);
