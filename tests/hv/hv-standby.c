@@ -231,6 +231,28 @@ static bool running(uint32_t domid)
 	return info.cpu_time != before;
 }
 
+static uint64_t free_pages(void)
+{
+	xc_physinfo_t info;
+
+	return xc_physinfo(t.xch, &info) ? 0 :
+	       info.free_pages + info.scrub_pages;
+}
+
+static bool wait_gone(uint32_t domid)
+{
+	time_t end = time(NULL) + PATIENCE_S;
+	xc_domaininfo_t info;
+
+	while (xc_domain_getinfolist(t.xch, domid, 1, &info) == 1 &&
+	       info.domain == domid) {
+		if (time(NULL) > end)
+			return false;
+		usleep(50000);
+	}
+	return true;
+}
+
 static void test_bad_sets(uint32_t shell, struct state *s)
 {
 	struct xen_hvm_kemari_vcpu *v = &t.op->u.vcpu;
@@ -283,7 +305,7 @@ static void test_standby(void)
 	const uint64_t advance = 5000000000ull;
 	int64_t clock_ns, tsc_ns;
 	uint32_t shell, port;
-	uint64_t time1, tsc1;
+	uint64_t time1, tsc1, pages, left;
 	int rc;
 
 	enable(t.domid, KEMARI_ROLE_PRIMARY, KEMARI_MODE_PAUSE, 0);
@@ -299,6 +321,7 @@ static void test_standby(void)
 	      "the controller's port %u is in the table", port);
 	disable(t.domid, 0);
 
+	pages = free_pages();
 	shell = make_shell(s);
 	if (!check(shell, "create a shell, domain %u", shell))
 		return;
@@ -343,7 +366,11 @@ static void test_standby(void)
 	t.op->u.activate.generation = 1;
 	t.op->u.activate.new_generation = 1;
 	expect(EINVAL, shell, KEMARI_CMD_activate, "activate, same generation");
-	check(!xc_domain_destroy(t.xch, shell), "destroy the standby");
+	check(!xc_domain_destroy(t.xch, shell) && wait_gone(shell),
+	      "destroy the standby");
+	left = free_pages();
+	check(left + 64 >= pages, "its memory is free again: %" PRIu64
+	      " pages before, %" PRIu64 " after", pages, left);
 	free(s);
 	free(back);
 }

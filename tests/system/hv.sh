@@ -45,6 +45,17 @@ until on "grep -q '^line 20' $log" 2>/dev/null; do
 	sleep 1
 done
 domid=$(on "xl domid $name")
+# Each host hands out domain IDs of its own range (tests/lab/lablib/conf.py).
+"$lab" put b $work/$name.img /root/$name.img
+"$lab" put b $work/$name.cfg /root/$name.cfg
+other=$("$lab" exec b -- sh -c "xl create -e -p /root/$name.cfg >&2
+    xl domid $name; xl destroy $name")
+if [ "$domid" -lt 10000 ] && [ "$other" -ge 10000 ]; then
+	echo "ok - host a hands out domain ID $domid, host b $other"
+else
+	echo "hv: FAIL: domain ID $domid on host a, $other on host b" >&2
+	exit 1
+fi
 status=0
 on "/root/hv-standby $domid" || status=1
 on "/root/hv-test $domid $log" || status=1
