@@ -123,4 +123,8 @@ const char *primary_outcome_str(enum primary_outcome o);
 /** primary_status() - Snapshot for people; role, figures, state */
 void primary_status(const struct primary *p, struct status *out);
 
+/** primary_state() - The same without .stats, which take sorting: for use
+ *		      after every event */
+void primary_state(const struct primary *p, struct status *out);
+
 #endif

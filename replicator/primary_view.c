@@ -82,7 +82,7 @@ static void set_state(const struct primary *p, struct status *s)
 	}
 }
 
-void primary_status(const struct primary *p, struct status *out)
+void primary_state(const struct primary *p, struct status *out)
 {
 	memset(out, 0, sizeof(*out));
 	set_state(p, out);
@@ -99,5 +99,10 @@ void primary_status(const struct primary *p, struct status *out)
 	out->copy_pages = p->progress.sent;
 	out->copy_total = p->progress.pages;
 	out->copy_round = p->stage == STAGE_COPY ? p->progress.round : 0;
+}
+
+void primary_status(const struct primary *p, struct status *out)
+{
+	primary_state(p, out);
 	stats_summarise(&p->stats, &out->stats);
 }

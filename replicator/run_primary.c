@@ -31,6 +31,7 @@
 
 enum {
 	RECONNECT_MS = 500,
+	ATTACH_TRIES = 20,
 	OUTBOX_PAGES = 1 << 15,		/* 128 MiB, unless --dirty-limit */
 	OUTBOX_RESERVE = 1 << 13,	/* always-copy set, late writes */
 	NS_PER_MS = 1000000,
@@ -233,7 +234,7 @@ static void proceed(struct protect *r)
 {
 	struct status s;
 
-	primary_status(r->primary, &s);
+	primary_state(r->primary, &s);
 	if (s.state != r->shown) {
 		r->shown = s.state;
 		printf("kemari protect: %s: %s%s%s%s%s\n", s.guest.name,
@@ -368,6 +369,17 @@ static int conclude(struct protect *r)
 	return ok ? 0 : 1;
 }
 
+/* The guest waits with its output held: not given up at the first trouble. */
+static int attach_again(struct protect *r)
+{
+	for (int i = 0; primary_attach(r->primary); i++) {
+		if (errno == ENOENT || i == ATTACH_TRIES)
+			return -1;
+		usleep(RECONNECT_MS * 1000);
+	}
+	return 0;
+}
+
 static int life(void *arg, unsigned int number)
 {
 	struct protect *r = arg;
@@ -376,7 +388,7 @@ static int life(void *arg, unsigned int number)
 	r->life = number;
 	if (open_guest(r) || open_engine(r) || open_loop(r))
 		goto out;
-	if (number ? primary_attach(r->primary) : primary_start(r->primary))
+	if (number ? attach_again(r) : primary_start(r->primary))
 		goto out;
 	on_reconnect(-1, 0, r);
 	event_base_dispatch(r->base);
