@@ -535,7 +535,7 @@ static inline void engine_watch(struct engine *e)
 
 	if (!e->primary)
 		return;
-	primary_status(e->primary, &s);
+	primary_state(e->primary, &s);
 	if (s.committed > e->acked)
 		e->acked = s.committed;
 }
