@@ -93,16 +93,19 @@ static int track(struct primary *p)
 
 static int begin_copy(struct primary *p)
 {
+	struct copy *c;
+
 	if (p->copying)
 		return 0;
 	if (enable(p))
 		return -1;
 	if (track(p))
 		return -1;
-	copy_free(p->copy);
-	p->copy = copy_new(p->platform);
-	if (!p->copy)
+	c = copy_new(p->platform);
+	if (!c)
 		return primary_stumble_platform(p, "ranges");
+	copy_free(p->copy);
+	p->copy = c;
 	p->facts.copy++;
 	primary_store(p);
 	if (copy_start(p->copy, p->facts.generation, p->facts.copy,
