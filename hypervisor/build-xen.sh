@@ -63,16 +63,25 @@ fetch()
 		no_source "the source package in $dir is not one of those in xen-sources.sha256"
 }
 
-# What decides whether the tree has to be made anew.
-base_digest()
+# What the unpatched tree and its configuration are made from.
+source_digest()
 {
 	{
-		cat "$here"/patches/*.patch "$here/xen-sources.sha256"
+		cat "$here/xen-sources.sha256"
 		printf '%s\n' "${XEN_SRC:-}" "${XEN_DEBUG:-}"
 		# A tree of one's own: what is in it, by time and size.
 		[ -z "${XEN_SRC:-}" ] ||
 			find "$XEN_SRC/xen" -name '*.[chS]' \
 				-printf '%p %T@ %s\n' | sort
+	} | sha256sum | cut -d ' ' -f 1
+}
+
+# What decides whether the tree has to be patched anew.
+base_digest()
+{
+	{
+		source_digest
+		cat "$here"/patches/*.patch
 	} | sha256sum | cut -d ' ' -f 1
 }
 
@@ -86,15 +95,13 @@ digest()
 	} | sha256sum | cut -d ' ' -f 1
 }
 
-# Make the tree $out/src: source, patches, configuration.
-prepare()
+# Make the patched tree $1.
+unpack()
 {
-	local new=$out/src.new patch
+	local new=$1 patch
 
-	rm -rf "$out/src" "$new"
+	rm -rf "$new"
 	if [ -n "${XEN_SRC:-}" ]; then
-		[ -f "$XEN_SRC/xen/Makefile" ] ||
-			die "XEN_SRC=$XEN_SRC is not a Xen source tree: no xen/Makefile in it"
 		mkdir "$new"
 		tar -C "$XEN_SRC" -cf - --exclude='*.o' xen Config.mk config |
 			tar -C "$new" -xf -
@@ -111,21 +118,58 @@ prepare()
 		patch -d "$new" -p1 -s --no-backup-if-mismatch <"$patch" ||
 			die "${patch##*/} does not apply to this source"
 	done
-	make -s -C "$new/xen" defconfig >"$out/build.log" 2>&1 ||
-		failed
+}
+
+# Configure the tree $1 as Debian does.
+configure()
+{
+	make -s -C "$1/xen" defconfig >"$out/build.log" 2>&1 || failed
 	if [ "${XEN_DEBUG:-}" = y ]; then
-		echo CONFIG_DEBUG=y >>"$new/xen/.config"
+		echo CONFIG_DEBUG=y >>"$1/xen/.config"
 	else
-		sed -i '/CONFIG_DEBUG[ =]/d' "$new/xen/.config"
-		echo '# CONFIG_DEBUG is not set' >>"$new/xen/.config"
+		sed -i '/CONFIG_DEBUG[ =]/d' "$1/xen/.config"
+		echo '# CONFIG_DEBUG is not set' >>"$1/xen/.config"
 	fi
-	make -s -C "$new/xen" olddefconfig >>"$out/build.log" 2>&1 || failed
-	mv "$new" "$out/src"
+	make -s -C "$1/xen" olddefconfig >>"$out/build.log" 2>&1 || failed
+}
+
+# Take over from tree $1 what the old or the new patches touch: what they do
+# not change keeps its time, and is not compiled again.
+merge()
+{
+	local file
+
+	while IFS= read -r file; do
+		cmp -s "$1/$file" "$out/src/$file" ||
+			cp "$1/$file" "$out/src/$file"
+	done < <(cat "$here"/patches/*.patch "$out"/applied/*.patch |
+		sed -n 's,^+++ b/,,p' | sort -u)
+	rm -rf "$1"
+}
+
+# Make or update the tree $out/src.
+prepare()
+{
+	local new=$out/src.new source
+
+	source=$(source_digest)
+	unpack "$new"
+	if [ -d "$out/src" ] && [ -d "$out/applied" ] &&
+	   [ "$(cat "$out/.source" 2>/dev/null)" = "$source" ]; then
+		merge "$new"
+	else
+		rm -rf "$out/src" "$out/.source"
+		configure "$new"
+		mv "$new" "$out/src"
+	fi
+	rm -rf "$out/applied"
+	cp -r "$here/patches" "$out/applied"
+	echo "$source" >"$out/.source"
 }
 
 failed()
 {
-	grep -E -m 20 'error|Error' "$out/build.log" >&2 ||
+	grep -E -m 20 'error:|[*][*][*]' "$out/build.log" >&2 ||
 		tail -n 20 "$out/build.log" >&2
 	die "the build failed; all of it: $out/build.log"
 }
@@ -155,8 +199,11 @@ main()
 	have patch
 	mkdir -p "$out"
 	out=$(cd "$out" && pwd)
-	[ -z "${XEN_SRC:-}" ] || XEN_SRC=$(cd "$XEN_SRC" 2>/dev/null && pwd) ||
-		die "XEN_SRC: no such directory"
+	if [ -n "${XEN_SRC:-}" ]; then
+		[ -f "$XEN_SRC/xen/Makefile" ] ||
+			die "XEN_SRC=$XEN_SRC is not a Xen source tree: it has no xen/Makefile"
+		XEN_SRC=$(cd "$XEN_SRC" && pwd)
+	fi
 
 	exec 9>"$out/.lock"
 	flock 9

@@ -154,6 +154,14 @@ static inline s_time_t kemari_guest_time(const struct domain *d, s_time_t host)
     return host + d->stime_delta;
 }
 
+/* What a guest gets to see of a vCPU's runstate. */
+static inline void kemari_guest_runstate(const struct domain *d,
+                                         struct vcpu_runstate_info *runstate)
+{
+    runstate->state_entry_time = kemari_guest_time(d,
+                                                   runstate->state_entry_time);
+}
+
 /*
  * The inverse, for a timeout that a guest asks for.  Zero and negative values
  * mean something else than a time to the callers and stay as they are; what
