@@ -210,7 +210,9 @@ struct xen_hvm_kemari_evtchn {
     uint8_t  state;             /* KEMARI_EVTCHN_* */
     uint8_t  policy;            /* KEMARI_POLICY_*; GET only */
     uint8_t  held;              /* 1 running, 2 captured; GET only */
-    uint8_t  _pad;
+    uint8_t  busy;              /* INTERDOM: the remote end has a notification
+                                 * that it has not dealt with yet (pending or
+                                 * masked); GET only */
     uint16_t remote;            /* domid, for UNBOUND and INTERDOM */
     uint16_t virq;              /* for VIRQ */
     uint32_t vcpu;              /* notified vCPU */

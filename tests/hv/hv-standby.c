@@ -4,6 +4,7 @@
  * the standby's role
  *
  * usage: hv-standby DOMID, a running guest, which runs on afterwards.
+ * Tests INV-20, INV-23, INV-24, INV-28 and INV-31.
  */
 #include "tests/hv/hv.h"
 
@@ -299,6 +300,33 @@ static void test_bad_sets(uint32_t shell, struct state *s)
 	expect(EINVAL, shell, KEMARI_CMD_pause, "pause of a standby");
 }
 
+static void test_activate(uint32_t shell, uint32_t port)
+{
+	check(!disable(shell, KEMARI_DISABLE_STANDBY) && !running(shell),
+	      "a disabled standby does not run either");
+	check(enable(shell, KEMARI_ROLE_PRIMARY, 0, 0) == EBUSY,
+	      "it cannot be a primary: EBUSY");
+	check(!enable(shell, KEMARI_ROLE_STANDBY, 0, port),
+	      "it can be a standby again");
+	clear();
+	t.op->u.activate.generation = 1;
+	t.op->u.activate.new_generation = 1;
+	expect(EINVAL, shell, KEMARI_CMD_activate, "activate, same generation");
+	t.op->u.activate.generation = 2;
+	t.op->u.activate.new_generation = 3;
+	expect(ESTALE, shell, KEMARI_CMD_activate, "activate, generation 2");
+
+	/* Its memory is empty: it must not run now, but only the tools say so. */
+	check(!xc_domain_pause(t.xch, shell), "xl pause");
+	t.op->u.activate.generation = 1;
+	t.op->u.activate.new_generation = 2;
+	expect(0, shell, KEMARI_CMD_activate, "activate");
+	check(query(shell)->role == KEMARI_ROLE_NONE && !running(shell),
+	      "an ordinary domain, still paused by xl");
+	check(enable(shell, KEMARI_ROLE_PRIMARY, 0, 0) == ESTALE,
+	      "enable with the old generation: ESTALE");
+}
+
 static void test_standby(void)
 {
 	struct state *s = calloc(1, sizeof(*s)), *back = calloc(1, sizeof(*s));
@@ -362,10 +390,7 @@ static void test_standby(void)
 	check(!xc_domain_unpause(t.xch, shell), "xl unpause of the standby");
 	check(!running(shell) && query(shell)->role == KEMARI_ROLE_STANDBY,
 	      "... and it does not run");
-	clear();
-	t.op->u.activate.generation = 1;
-	t.op->u.activate.new_generation = 1;
-	expect(EINVAL, shell, KEMARI_CMD_activate, "activate, same generation");
+	test_activate(shell, port);
 	check(!xc_domain_destroy(t.xch, shell) && wait_gone(shell),
 	      "destroy the standby");
 	left = free_pages();

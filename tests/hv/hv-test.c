@@ -4,7 +4,8 @@
  *
  * usage: hv-test DOMID LOG.  The guest runs tests/guest/hvload.c, LOG is what
  * it prints: a line every 50 ms, dirtying pages all the time.  At the end it
- * is crashed and destroyed.
+ * is crashed and destroyed.  Tests INV-3, INV-5, INV-7, INV-11, INV-14, INV-16,
+ * INV-28 and INV-31.
  */
 #include "tests/hv/hv.h"
 
@@ -316,6 +317,25 @@ static void test_exact(const uint8_t *ram)
 	free(left);
 }
 
+/* A page that comes into the guest's memory map, or leaves it. */
+static void test_p2m(void)
+{
+	xen_pfn_t gfn = GUEST_PAGES + 7;
+	uint64_t nr = 0, i;
+
+	check(!(query(t.domid)->flags & KEMARI_QF_P2M),
+	      "the memory map has not changed");
+	check(!xc_domain_populate_physmap_exact(t.xch, t.domid, 1, 0, 0, &gfn),
+	      "add a page to it");
+	check(query(t.domid)->flags & KEMARI_QF_P2M, "it has changed");
+	check(!harvest(ROOM, &nr), "harvest");
+	for (i = 0; i < nr && t.gfns[i] != gfn; i++)
+		;
+	check(i < nr, "the new page is dirty");
+	check(!xc_domain_decrease_reservation_exact(t.xch, t.domid, 1, 0, &gfn),
+	      "take it away");
+}
+
 static void test_dirty(void)
 {
 	xen_pfn_t *gfns = calloc(GUEST_PAGES, sizeof(*gfns));
@@ -347,12 +367,17 @@ static void test_dirty(void)
 	check(!(query(t.domid)->flags & KEMARI_QF_LIMIT),
 	      "the limit is no longer reached");
 
+	test_p2m();
 	check(!log_dirty(XEN_DOMCTL_SHADOW_OP_CLEAN), "somebody else cleans");
 	check(query(t.domid)->flags & KEMARI_QF_LOST &&
 	      harvest(LIMIT, &nr) == EIO, "... then information is lost: EIO");
 	check(!log_dirty(XEN_DOMCTL_SHADOW_OP_OFF) &&
 	      !log_dirty(XEN_DOMCTL_SHADOW_OP_ENABLE_LOGDIRTY) &&
 	      !harvest(LIMIT, &nr) && !nr, "log-dirty mode anew clears that");
+	check(!disable(t.domid, 0) &&
+	      !enable(t.domid, KEMARI_ROLE_PRIMARY, KEMARI_MODE_NOTIFY, 0) &&
+	      query(t.domid)->flags & KEMARI_QF_LOST,
+	      "enable in log-dirty mode: information is lost already");
 	check(!disable(t.domid, 0) && !log_dirty(XEN_DOMCTL_SHADOW_OP_OFF),
 	      "disable, log-dirty mode off");
 	if (ram)

@@ -168,6 +168,19 @@ uint32_t kemari_evtchn_reasons(struct domain *d)
     return reasons;
 }
 
+/*
+ * Linux masks a port from the notification until its user says that it has
+ * been dealt with, so a reader that will look once more shows here.
+ */
+static bool kemari_remote_busy(const struct evtchn *chn)
+{
+    struct domain *rd = chn->u.interdomain.remote_dom;
+    const struct evtchn *rchn =
+        evtchn_from_port(rd, chn->u.interdomain.remote_port);
+
+    return evtchn_is_pending(rd, rchn) || evtchn_is_masked(rd, rchn);
+}
+
 static int kemari_get_port(struct domain *d, unsigned int port,
                            struct xen_hvm_kemari_evtchn *e)
 {
@@ -198,6 +211,7 @@ static int kemari_get_port(struct domain *d, unsigned int port,
         e->state = KEMARI_EVTCHN_INTERDOM;
         e->remote = chn->u.interdomain.remote_dom->domain_id;
         e->remote_port = chn->u.interdomain.remote_port;
+        e->busy = kemari_remote_busy(chn);
         break;
 
     case ECS_VIRQ:
@@ -323,7 +337,7 @@ static int kemari_bind_port(struct domain *d, unsigned int port,
 static int kemari_check_port(const struct domain *d, unsigned int port,
                              const struct xen_hvm_kemari_evtchn *e)
 {
-    if ( e->_pad || e->state > KEMARI_EVTCHN_XEN )
+    if ( e->state > KEMARI_EVTCHN_XEN )
         return -EINVAL;
     if ( e->state == KEMARI_EVTCHN_FREE || e->state == KEMARI_EVTCHN_XEN )
         return 0;

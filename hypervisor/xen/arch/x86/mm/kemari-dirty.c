@@ -6,6 +6,8 @@
  * holds each dirty page once, and taking it costs no more than what is in it:
  * neither the bitmap nor the p2m is walked, and only the pages in the list are
  * made log-dirty again.
+ *
+ * Upholds INV-11, INV-14 and INV-16 (docs/INVARIANTS.md).
  */
 #include <xen/kemari-private.h>
 

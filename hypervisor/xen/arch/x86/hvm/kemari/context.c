@@ -2,6 +2,8 @@
 /*
  * context.c - Kemari: HVM context and guest system time of one instant
  *
+ * Upholds INV-24 (docs/INVARIANTS.md).
+ *
  * A guest derives its clock from a pair (system time, TSC).  Read or set at
  * different moments the two disagree by the time in between, so they are
  * handled in one operation: the host TSC at which Xen takes the guest's TSCs

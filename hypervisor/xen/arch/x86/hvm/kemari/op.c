@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * op.c - Kemari: the hypercall, and the life of a protected domain
+ *
+ * Upholds INV-20, INV-28, INV-30 and INV-31 (docs/INVARIANTS.md).
  */
 #include <xen/kemari-private.h>
 

@@ -7,6 +7,7 @@
  * the standby becomes the domain: a timer must not fire, nor Xen write to the
  * guest's areas, while its memory is still being replaced.  The placement of
  * vcpu_info is the exception; it has to be there before the memory image.
+ * Upholds INV-22, INV-23 and INV-25 (docs/INVARIANTS.md).
  */
 #include <xen/kemari-private.h>
 

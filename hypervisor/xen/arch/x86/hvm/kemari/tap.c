@@ -2,6 +2,8 @@
 /*
  * tap.c - Kemari: hold a guest's sends, stop it, and let go by epochs
  *
+ * Upholds INV-3, INV-5 and INV-7 (docs/INVARIANTS.md).
+ *
  * A held send is a bit in k->held.  BEGIN moves the bits to k->closed, the set
  * of captured epochs; RELEASE delivers that set.  The guest's vCPUs set bits
  * while they run, without a lock; BEGIN runs with all of them off their CPUs.
