@@ -45,6 +45,7 @@ struct xen_platform {
 	uint32_t port;			/* Kemari's; 0: not yet chosen */
 	uint32_t console_port;
 	uint32_t console_produced;	/* what drained() waits for */
+	bool console_drains;		/* its policy is hold-and-drain */
 	bool console_held;		/* it has something to wait for */
 	bool console_known;		/* both are of the captured epoch */
 	xenevtchn_handle *xce;

@@ -421,8 +421,8 @@ static int look_at_console(struct xen_platform *x)
 
 	if (xen_hv_get_evtchns(x->h, x->domid, x->console_port, &console, &n))
 		return xen_platform_host_failed(x);
-	x->console_held = n && console.held == 2 &&
-			  console.policy == KEMARI_POLICY_DRAIN;
+	x->console_drains = n && console.policy == KEMARI_POLICY_DRAIN;
+	x->console_held = x->console_drains && console.held == 2;
 	x->console_produced = ring_console_produced(
 			xen_map_page(x->map, x->console_gfn));
 	x->console_known = true;
@@ -578,21 +578,41 @@ int xen_primary_release(struct platform *p, uint64_t generation,
 	return 0;
 }
 
+/* Will the daemon look at the ring again, without being told anew? */
+static int console_busy(struct xen_platform *x, bool *busy)
+{
+	struct xen_hvm_kemari_evtchn console;
+	uint32_t n = 1;
+
+	if (xen_hv_get_evtchns(x->h, x->domid, x->console_port, &console, &n))
+		return xen_platform_host_failed(x);
+	*busy = n && console.busy;
+	return 0;
+}
+
 int xen_primary_drained(struct platform *p)
 {
 	struct xen_platform *x = to_xen(p);
-	uint32_t left;
+	uint32_t left = 0;
+	bool busy = false;
 
 	if (need(x, true) || xen_primary_prepare(x))
 		return -1;
-	if (!x->console_held ||
-	    ring_console_drained(xen_map_page(x->map, x->console_gfn),
-				 x->console_produced, &left)) {
+	if (!x->console_drains)
+		return 1;
+	/* A daemon that was woken and has not read yet would read what the
+	 * guest writes next.  INV-4 */
+	if ((!x->console_held ||
+	     ring_console_drained(xen_map_page(x->map, x->console_gfn),
+				  x->console_produced, &left)) &&
+	    console_busy(x, &busy))
+		return -1;
+	if (!left && !busy) {
 		x->console_held = false;
 		return 1;
 	}
 	platform_fail(p, EAGAIN, "domain %u: %u bytes on port %u, the console, "
-		      "are not read yet by its daemon", x->domid, left,
-		      x->console_port);
+		      "are not read yet by its daemon%s", x->domid, left,
+		      x->console_port, busy ? ", which is awake" : "");
 	return 0;
 }

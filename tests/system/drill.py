@@ -100,6 +100,12 @@ def run(opts, say):
     k.protect("a", name, extra=extra)
     k.wait_state("a", name, "protected", 120)
 
+    if opts.slow_console:
+        # A daemon that is late reads the ring as it is by then.
+        k.daemon("a", "/dev/null", ["sh", "-c",
+                 "p=$(pidof xenconsoled); while kill -STOP $p; do usleep "
+                 "%d000; kill -CONT $p; usleep 40000; done" %
+                 opts.slow_console])
     # A moment that nobody chose, and not before there is enough to judge.
     time.sleep(rng.uniform(2, 5))
     started = len(k.counters(out_a.lines()))
@@ -114,8 +120,18 @@ def run(opts, say):
     k.wait_for("a line just now", lambda: time.monotonic_ns() -
                k.counters(out_a.lines())[-1][0] < FRESH_NS, 30)
 
+    cut = None
+    if opts.link_first:
+        # What is not committed now never will be, and must not leave.
+        say("cutting the replication link")
+        cut = time.monotonic_ns()
+        k.lab("cut", "repl", "a")
+        time.sleep(0.8)
     say("cutting the power of host a")
-    cut = int(k.lab("power-off", "a").split()[-1])
+    power = int(k.lab("power-off", "a").split()[-1])
+    cut = cut or power
+    if opts.link_first:
+        k.lab("heal", "repl", "a")
     before = k.counters(out_a.lines())
     result.update(lines_a=len(before), cut_ns=cut,
                   silence_ms=round((cut - before[-1][0]) / 1e6, 1))
@@ -186,6 +202,11 @@ def options(argv=None):
                    help="negative drill: tap off, or drain off")
     p.add_argument("--harass", action="store_true",
                    help="kill the workers of both sides again and again")
+    p.add_argument("--slow-console", type=int, default=0, metavar="MS",
+                   help="host a's console daemon stands still for MS at a "
+                   "time: the drain must wait for it")
+    p.add_argument("--link-first", action="store_true",
+                   help="the replication link goes 0.8 s before the power")
     p.add_argument("--expect", choices=["pass", "violation"], default="pass")
     p.add_argument("--tries", type=int, default=1,
                    help="drills until the expected verdict (negative ones)")
