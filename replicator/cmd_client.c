@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "libxc-ext/platform.h"
 #include "replicator/commands.h"
 #include "replicator/control.h"
 #include "replicator/options.h"
@@ -48,8 +49,17 @@ static void ask(void *arg, const char *name)
 	a->failures++;
 }
 
+static int nobody_answers(const struct options *o)
+{
+	fprintf(stderr, "kemari: %s: no kemari on this host protects or holds "
+		"it\n", o->domain);
+	return 1;
+}
+
+/* @nobody is called if no running kemari knows the domain. */
 static int ask_all(const struct options *o, const char *verb,
-		   const char *flags, int timeout_ms)
+		   const char *flags, int timeout_ms,
+		   int (*nobody)(const struct options *o))
 {
 	struct asked a = { .o = o, .timeout_ms = timeout_ms };
 	char line[CONTROL_LINE_MAX];
@@ -74,8 +84,7 @@ static int ask_all(const struct options *o, const char *verb,
 		fprintf(stderr, "kemari: %s: %s\n", KEMARI_RUN_DIR,
 			strerror(errno));
 	else if (o->domain && !a.answers && !a.failures)
-		fprintf(stderr, "kemari: %s: no kemari on this host protects "
-			"or holds it\n", o->domain);
+		status = nobody(o);
 	else
 		status = a.failures ? 1 : 0;
 	if (o->json && !o->domain)
@@ -89,7 +98,39 @@ static int ask_all(const struct options *o, const char *verb,
 int cmd_status(const struct options *o)
 {
 	return ask_all(o, "status", o->json ? "json" : "text",
-		       STATUS_TIMEOUT_MS);
+		       STATUS_TIMEOUT_MS, nobody_answers);
+}
+
+/*
+ * A guest whose controllers are gone altogether stays held: that is what they
+ * leave behind (INV-30).  By order of an operator who vouches for the standby
+ * it goes on unprotected.
+ */
+static int release_orphan(const struct options *o)
+{
+	char why[PLATFORM_WHY_MAX];
+	struct platform_query q;
+	struct platform *p;
+	int status = 1;
+
+	if (platform_open_xen(&p, o->domain, why)) {
+		fprintf(stderr, "kemari unprotect: %s: %s\n", o->domain, why);
+		return 1;
+	}
+	if (p->ops->query(p, &q) || (q.role == PLATFORM_PRIMARY &&
+				     p->ops->disable(p, q.generation))) {
+		fprintf(stderr, "kemari unprotect: %s: %s\n", o->domain,
+			platform_why(p));
+	} else if (q.role != PLATFORM_PRIMARY) {
+		fprintf(stderr, "kemari unprotect: %s is not protected by this "
+			"host\n", o->domain);
+	} else {
+		printf("%s: unprotected; no kemari was in charge of it\n",
+		       o->domain);
+		status = 0;
+	}
+	p->ops->close(p);
+	return status;
 }
 
 int cmd_unprotect(const struct options *o)
@@ -102,7 +143,8 @@ int cmd_unprotect(const struct options *o)
 		return EXIT_USAGE;
 	}
 	return ask_all(o, "unprotect", o->force ? "dead" : "agreed",
-		       ACT_TIMEOUT_MS);
+		       ACT_TIMEOUT_MS,
+		       o->force ? release_orphan : nobody_answers);
 }
 
 int cmd_failover(const struct options *o)
@@ -113,5 +155,6 @@ int cmd_failover(const struct options *o)
 			"the guest, the guest runs twice\n");
 		return EXIT_USAGE;
 	}
-	return ask_all(o, "failover", "force", ACT_TIMEOUT_MS);
+	return ask_all(o, "failover", "force", ACT_TIMEOUT_MS,
+		       nobody_answers);
 }

@@ -141,7 +141,8 @@ int primary_start(struct primary *p)
 		return complain(p, "query-failed", "query");
 	if (q.role != PLATFORM_NONE) {
 		report_say(p->report, REPORT_ERROR, "already-protected",
-			   "the guest is %s of a protection already, generation %" PRIu64,
+			   "the guest is %s of a protection already, generation %" PRIu64
+			   "; if no kemari is in charge of it any more and its standby is dead: kemari unprotect --force --standby-is-dead",
 			   q.role == PLATFORM_PRIMARY ? "the primary" :
 							"the standby",
 			   q.generation);

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <event2/event.h>
@@ -32,6 +33,8 @@
 enum {
 	PAGES_PER_MIB = 256,
 	NS_PER_MS = 1000000,
+	ATTACH_TRIES = 20,
+	ATTACH_PAUSE_MS = 500,
 };
 
 struct receiver {
@@ -388,6 +391,22 @@ static void close_all(struct receiver *r)
 		event_base_free(r->base);
 }
 
+/* A standby that cannot be found at once is not given up at once. */
+static int session_find(struct receiver *r)
+{
+	const struct timespec pause = { .tv_nsec = ATTACH_PAUSE_MS * 1000000L };
+	int i;
+
+	for (i = 0; session_open(r); i++) {
+		if (i == ATTACH_TRIES ||
+		    staging_view(r->staging)->phase == STAGING_EMPTY)
+			return -1;
+		session_close(r);
+		nanosleep(&pause, NULL);
+	}
+	return 0;
+}
+
 static int life(void *arg, unsigned int number)
 {
 	struct receiver *r = arg;
@@ -401,7 +420,7 @@ static int life(void *arg, unsigned int number)
 		fprintf(stderr, "kemari receive: staging: %s\n", why);
 		goto out;
 	}
-	if (open_loop(r) || session_open(r))
+	if (open_loop(r) || session_find(r))
 		goto out;
 	printf("kemari receive: listening on %s, plaintext%s\n", r->address,
 	       r->fence ? "" : "; no --fence: only an operator can fail over");

@@ -9,6 +9,7 @@ is 1 (2 for usage); the guest runs on, unprotected, as if nobody had asked.
 import os
 import struct
 import sys
+import time
 
 import drill
 import labkit as k
@@ -183,6 +184,30 @@ def taken():
     alive("domain ID taken")
 
 
+def orphan():
+    """Supervisor and worker killed: the guest is held until told otherwise."""
+    k.stop_kemari()
+    k.receive("b")
+    k.protect("a", NAME)
+    k.wait_state("a", NAME, "protected")
+    k.stop_kemari()
+    k.on("b", "xl destroy %s--standby" % NAME)
+    n = len(k.counters(OUT.lines()))
+    time.sleep(3)
+    grown = len(k.counters(OUT.lines())) - n
+    # What was on its way when they died may still come out.
+    verdict("a guest without controllers is held (INV-30)",
+            "%d lines left" % grown if grown > 3 else None)
+    refused("it cannot be protected anew", "kemari protect %s --to %s "
+            "--plaintext" % (NAME, TO), 1, "already", "unprotect --force")
+    refused("it is not let go by the way", "kemari unprotect " + NAME, 1,
+            NAME)
+    code, text = k.rc("a", "kemari unprotect %s --force --standby-is-dead"
+                      % NAME)
+    verdict("an operator sets it free", text if code else None)
+    alive("set free")
+
+
 def ineligible():
     k.on("a", "sed -e 's/\"%s\"/\"vif\"/' /root/%s.cfg >/root/vif.cfg; "
               "echo 'vif=[\"bridge=xenbr0\"]' >>/root/vif.cfg; "
@@ -202,7 +227,7 @@ def main():
     OUT = k.Console("a", NAME)
     k.create("a", NAME, image, args="ms=50 mb=4")
     k.wait_for("first lines", lambda: len(k.counters(OUT.lines())) > 5, 60)
-    for part in (usage, peers, receiver, memory, taken, ineligible):
+    for part in (usage, peers, receiver, memory, taken, orphan, ineligible):
         try:
             part()
         except k.DrillError as e:
