@@ -27,11 +27,13 @@ if [ ! -f $out/revive.done ]; then
 	CYCLES=$REVIVES tests/system/revive.sh | tee $out/revive.log
 	touch $out/revive.done
 fi
+# Seeds of the simulator, five hundred to a line.
 i=$(wc -l <$out/faults.log 2>/dev/null || echo 0)
 while [ "$i" -lt "$FAULTS" ]; do
-	seed=$((1000 + i))
-	SEED=$seed tests/run-native.sh build/tests/sim/* >$out/faults-last.log
-	echo "seed $seed: $(tail -n 1 $out/faults-last.log)" |
+	seeds=$((i * 500 + 1))-$(((i + 1) * 500))
+	KEMARI_SIM_SEEDS=$seeds build/tests/sim/test_chaos \
+		>$out/faults-last.log 2>&1 || { cat $out/faults-last.log; exit 1; }
+	echo "seeds $seeds: $(tail -n 1 $out/faults-last.log)" |
 		tee -a $out/faults.log
 	i=$((i + 1))
 done
