@@ -105,8 +105,12 @@ void store_take(struct xen_store *s)
 
 int store_sync(struct xen_store *s)
 {
-	char *path = xs_get_domain_path(s->xw, s->domid);
+	char *path;
 
+	/* A controller that was restarted has not followed it yet. */
+	if (xen_store_follow(s))
+		return -1;
+	path = xs_get_domain_path(s->xw, s->domid);
 	if (!path)
 		return store_fail(s, errno, "the xenstore daemon is gone: %s",
 				  strerror(errno));

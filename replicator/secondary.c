@@ -510,6 +510,10 @@ int secondary_link_up(struct secondary *s, struct link *l)
 
 void secondary_link_down(struct secondary *s, int err, const char *why)
 {
+	/* A process that died on a live host comes back; it has as long for
+	 * that as one that hangs. */
+	uint64_t at = s->peer.heard + s->cfg.silence;
+
 	(void)err;
 	peer_down(&s->peer);
 	receive_reset(s->receive);
@@ -518,6 +522,8 @@ void secondary_link_down(struct secondary *s, int err, const char *why)
 	s->end_ack_due = false;
 	if (s->stage == STAGE_HELD) {
 		s->alone_at = secondary_now(s);
+		if (s->alone_at < at)
+			s->alone_at = at;
 		report_say(s->report, REPORT_WARN, "link-down",
 			   "the link is down: %s", why);
 		if (staging_eligible(s->staging))

@@ -153,7 +153,7 @@ static void test_fence_fails(void **state)
 	(void)state;
 	e->fences_failing = 3;
 	cut_power(e);
-	engine_run(e, 25 * MS);
+	engine_run(e, 40 * MS);
 	assert_false(engine_took_over(e));
 	assert_false(engine_runs(e, 1));
 	assert_string_equal(secondary_view(e).reason, "fence-failed");
