@@ -207,6 +207,18 @@ void control_answer(struct control_call *call, bool ok, const char *text)
 	evbuffer_add_printf(out, ok ? "ok\n%s" : "error %s\n", text);
 }
 
+/* Last words: the loop may not run again. */
+static void say_now(struct control_call *call)
+{
+	struct evbuffer *out = bufferevent_get_output(call->bev);
+	size_t len = evbuffer_get_length(out);
+	const void *text = evbuffer_pullup(out, -1);
+
+	if (text && send(bufferevent_getfd(call->bev), text, len,
+			 MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+		perror("kemari: control socket");
+}
+
 void control_close(struct control *c)
 {
 	if (!c)
@@ -218,9 +230,7 @@ void control_close(struct control *c)
 
 		if (!call->answered)
 			control_answer(call, false, "kemari is ending");
-		/* Last words: the loop may not run again. */
-		evbuffer_write(bufferevent_get_output(call->bev),
-			       bufferevent_getfd(call->bev));
+		say_now(call);
 		call_free(call);
 	}
 	free(c);

@@ -14,7 +14,7 @@ import time
 import drill
 import labkit as k
 
-NAME = "i"
+NAME = "input"
 TO = k.REPL["b"]
 results = []
 
@@ -55,19 +55,19 @@ def usage():
             ("no verb", "", ["usage"]),
             ("unknown verb", "protekt g", ["protekt"]),
             ("no domain", "protect --to %s --plaintext" % TO, ["domain"]),
-            ("no --to", "protect i --plaintext", ["--to"]),
-            ("no --plaintext", "protect i --to " + TO, ["--plaintext"]),
-            ("unknown option", "protect i --frobnicate", ["--frobnicate"]),
-            ("bad number", "protect i --to %s --plaintext --max-epoch 1x" % TO,
+            ("no --to", "protect input --plaintext", ["--to"]),
+            ("no --plaintext", "protect input --to " + TO, ["--plaintext"]),
+            ("unknown option", "protect input --frobnicate", ["--frobnicate"]),
+            ("bad number", "protect input --to %s --plaintext --max-epoch 1x" % TO,
              ["--max-epoch", "1x", "60000"]),
             ("number out of range",
-             "protect i --to %s --plaintext --max-epoch 0" % TO,
+             "protect input --to %s --plaintext --max-epoch 0" % TO,
              ["--max-epoch", "0", "60000"]),
-            ("bad port", "protect i --to %s:99999 --plaintext" % TO,
+            ("bad port", "protect input --to %s:99999 --plaintext" % TO,
              ["99999", "65535"]),
             ("receive without --listen", "receive --plaintext", ["--listen"]),
-            ("one argument too many", "status i j", ["j"]),
-            ("failover without --force", "failover i", ["--force"])):
+            ("one argument too many", "status input j", ["j"]),
+            ("failover without --force", "failover input", ["--force"])):
         refused("usage: " + name, "kemari " + args, 2, *words)
 
 

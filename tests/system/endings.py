@@ -13,7 +13,7 @@ import sys
 import drill
 import labkit as k
 
-NAME = "e"
+NAME = "ending"
 
 
 def standby_gone():
