@@ -18,7 +18,7 @@ DEPS_BUILD := gcc make pkg-config libxen-dev libevent-dev liblz4-dev \
 DEPS_TEST := libcmocka-dev clang clang-tidy cppcheck shellcheck libclang-rt-14-dev
 DEPS_LAB := qemu-system-x86 xen-hypervisor-4.17-amd64 xen-utils-4.17 \
 	xenstore-utils linux-image-amd64 linux-image-cloud-amd64 \
-	busybox-static cpio seabios ipxe-qemu iproute2 iputils-ping kmod \
+	busybox-static cpio seabios ipxe-qemu iproute2 iputils-ping kmod socat \
 	util-linux procps
 DEPS := $(DEPS_BUILD) $(DEPS_TEST) $(DEPS_LAB)
 

@@ -6,8 +6,8 @@
  * the generation and the epoch; an older one is refused with ESTALE.
  * Conventions as in platform.h: 0, or -1 with errno.
  *
- * Per checkpoint: freeze -> (capture) -> capture(N) -> thaw -> release(N).
- * A gate whose controller dies stays closed.
+ * shut -> { freeze -> (capture) -> capture(N) -> thaw -> release(N) } -> open
+ * A gate whose controller dies stays as it is.
  */
 #ifndef KEMARI_GATE_H
 #define KEMARI_GATE_H
@@ -18,6 +18,11 @@ struct gate;
 
 struct gate_ops {
 	const char *name;
+
+	/* From here on requests wait for their release; those that are in the
+	 * rings now do not.  Before the tap is on, and again after a restart.
+	 * Idempotent.  EBUSY: a backend is not ready yet, try again. */
+	int (*shut)(struct gate *g, uint64_t generation);
 
 	/* Backends queue all ring updates until thaw.  Guest stopped. */
 	int (*freeze)(struct gate *g, uint64_t generation);
@@ -34,6 +39,18 @@ struct gate_ops {
 
 	/* No fence from here on: the domain goes on unprotected. */
 	int (*open)(struct gate *g, uint64_t generation);
+
+	/* Is there a ring behind this gate for event channel @port of the
+	 * domain?  1, 0, -1. */
+	int (*covers)(struct gate *g, uint32_t port);
+
+	/* Readable when waiting() may have something to say; owned by @g; -1
+	 * if there is never anything. */
+	int (*event_fd)(struct gate *g);
+
+	/* Did requests come to wait behind the fence since the last call?
+	 * They are output that no event may have announced.  1, 0, -1. */
+	int (*waiting)(struct gate *g);
 
 	void (*close)(struct gate *g);
 };
