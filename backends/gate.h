@@ -12,6 +12,7 @@
 #ifndef KEMARI_GATE_H
 #define KEMARI_GATE_H
 
+#include <errno.h>
 #include <stdint.h>
 
 struct gate;
@@ -59,6 +60,15 @@ struct gate_ops {
 struct gate {
 	const struct gate_ops *ops;
 };
+
+/* What gate_order.h answered, in the convention of the operations. */
+static inline int gate_answer(int r)
+{
+	if (r >= 0)
+		return 0;
+	errno = -r;
+	return -1;
+}
 
 /**
  * gate_none() - The gate of a domain without disks and network cards

@@ -21,29 +21,53 @@ static struct gate_order *order_of(struct gate *g)
 	return &((struct none *)g)->order;
 }
 
+static int none_shut(struct gate *g, uint64_t generation)
+{
+	return gate_answer(gate_order_shut(order_of(g), generation));
+}
+
 static int none_freeze(struct gate *g, uint64_t generation)
 {
-	return gate_order_freeze(order_of(g), generation);
+	return gate_answer(gate_order_freeze(order_of(g), generation));
 }
 
 static int none_capture(struct gate *g, uint64_t generation, uint64_t epoch)
 {
-	return gate_order_capture(order_of(g), generation, epoch);
+	return gate_answer(gate_order_capture(order_of(g), generation, epoch));
 }
 
 static int none_thaw(struct gate *g, uint64_t generation)
 {
-	return gate_order_thaw(order_of(g), generation);
+	return gate_answer(gate_order_thaw(order_of(g), generation));
 }
 
 static int none_release(struct gate *g, uint64_t generation, uint64_t epoch)
 {
-	return gate_order_release(order_of(g), generation, epoch);
+	return gate_answer(gate_order_release(order_of(g), generation, epoch));
 }
 
 static int none_open(struct gate *g, uint64_t generation)
 {
-	return gate_order_open(order_of(g), generation);
+	return gate_answer(gate_order_open(order_of(g), generation));
+}
+
+static int none_covers(struct gate *g, uint32_t port)
+{
+	(void)g;
+	(void)port;
+	return 0;
+}
+
+static int none_event_fd(struct gate *g)
+{
+	(void)g;
+	return -1;
+}
+
+static int none_waiting(struct gate *g)
+{
+	(void)g;
+	return 0;
 }
 
 static void none_close(struct gate *g)
@@ -53,11 +77,15 @@ static void none_close(struct gate *g)
 
 static const struct gate_ops none_ops = {
 	.name = "none",
+	.shut = none_shut,
 	.freeze = none_freeze,
 	.capture = none_capture,
 	.thaw = none_thaw,
 	.release = none_release,
 	.open = none_open,
+	.covers = none_covers,
+	.event_fd = none_event_fd,
+	.waiting = none_waiting,
 	.close = none_close,
 };
 

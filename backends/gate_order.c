@@ -2,15 +2,13 @@
 /*
  * gate_order.c - the order of calls that every gate keeps
  */
+#ifdef __KERNEL__
+#include <linux/errno.h>
+#include "gate_order.h"
+#else
 #include "backends/gate_order.h"
-
 #include <errno.h>
-
-static int refuse(int err)
-{
-	errno = err;
-	return -1;
-}
+#endif
 
 /*
  * Is the caller of this generation still the one in charge?  *@o becomes the
@@ -19,24 +17,36 @@ static int refuse(int err)
 static int enter(struct gate_order *o, uint64_t generation)
 {
 	if (!generation)
-		return refuse(EINVAL);
+		return -EINVAL;
 	if (generation < o->generation)
-		return refuse(ESTALE);
+		return -ESTALE;
 	if (generation > o->generation) {
 		o->generation = generation;
 		o->captured = 0;
 		o->released = 0;
 		o->opened = false;
 	}
-	return o->opened ? refuse(EPERM) : 0;
+	return o->opened ? -EPERM : 0;
+}
+
+int gate_order_shut(struct gate_order *o, uint64_t generation)
+{
+	struct gate_order next = *o;
+	int r = enter(&next, generation);
+
+	if (r)
+		return r;
+	*o = next;
+	return 0;
 }
 
 int gate_order_freeze(struct gate_order *o, uint64_t generation)
 {
 	struct gate_order next = *o;
+	int r = enter(&next, generation);
 
-	if (enter(&next, generation))
-		return -1;
+	if (r)
+		return r;
 	next.frozen = true;
 	*o = next;
 	return 0;
@@ -46,15 +56,16 @@ int gate_order_capture(struct gate_order *o, uint64_t generation,
 		       uint64_t epoch)
 {
 	struct gate_order next = *o;
+	int r = enter(&next, generation);
 
-	if (enter(&next, generation))
-		return -1;
+	if (r)
+		return r;
 	if (!epoch)
-		return refuse(EINVAL);
+		return -EINVAL;
 	if (!next.frozen)
-		return refuse(EAGAIN);
+		return -EAGAIN;
 	if (epoch <= next.captured)
-		return refuse(ERANGE);
+		return -ERANGE;
 	next.captured = epoch;
 	next.fresh = false;
 	*o = next;
@@ -64,9 +75,10 @@ int gate_order_capture(struct gate_order *o, uint64_t generation,
 int gate_order_thaw(struct gate_order *o, uint64_t generation)
 {
 	struct gate_order next = *o;
+	int r = enter(&next, generation);
 
-	if (enter(&next, generation))
-		return -1;
+	if (r)
+		return r;
 	next.frozen = false;
 	*o = next;
 	return 0;
@@ -76,19 +88,20 @@ int gate_order_release(struct gate_order *o, uint64_t generation,
 		       uint64_t epoch)
 {
 	struct gate_order next = *o;
+	int r = enter(&next, generation);
 
-	if (enter(&next, generation))
-		return -1;
+	if (r)
+		return r;
 	if (!epoch)
-		return refuse(EINVAL);
+		return -EINVAL;
 	if (next.fresh) {
 		next.captured = epoch;
 		next.fresh = false;
 	}
 	if (epoch > next.captured)
-		return refuse(ERANGE);
+		return -ERANGE;
 	if (epoch <= next.released)
-		return refuse(EALREADY);
+		return -EALREADY;
 	next.released = epoch;
 	*o = next;
 	return 0;
@@ -97,9 +110,10 @@ int gate_order_release(struct gate_order *o, uint64_t generation,
 int gate_order_open(struct gate_order *o, uint64_t generation)
 {
 	struct gate_order next = *o;
+	int r = enter(&next, generation);
 
-	if (enter(&next, generation) && errno != EPERM)
-		return -1;
+	if (r && r != -EPERM)
+		return r;
 	next.frozen = false;
 	next.opened = true;
 	*o = next;

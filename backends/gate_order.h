@@ -2,10 +2,12 @@
 /*
  * gate_order.h - the order of calls that every gate keeps
  *
- * Pure: a gate asks here first and acts only when the answer is 0.
+ * Pure, and built into programs and into the kernel: a gate asks here first
+ * and acts only when the answer is 0.
  *
  *	generation	0 is EINVAL; an older one is ESTALE; a newer one
  *			takes over, and its epochs start anew
+ *	shut		idempotent
  *	freeze, thaw	idempotent, as a restarted controller repeats them
  *	capture		frozen (EAGAIN); epochs only go up (ERANGE)
  *	release		captured (ERANGE), once (EALREADY)
@@ -14,8 +16,12 @@
 #ifndef KEMARI_GATE_ORDER_H
 #define KEMARI_GATE_ORDER_H
 
+#ifdef __KERNEL__
+#include <linux/types.h>
+#else
 #include <stdbool.h>
 #include <stdint.h>
+#endif
 
 /** struct gate_order - zero-initialised: no generation seen yet */
 struct gate_order {
@@ -27,7 +33,9 @@ struct gate_order {
 				 * believed without its capture */
 };
 
-/* Each: 0 and the state moved on, or -1 with errno and nothing changed. */
+/* Each: 0 and the state moved on, or an error number, negative, and nothing
+ * changed. */
+int gate_order_shut(struct gate_order *o, uint64_t generation);
 int gate_order_freeze(struct gate_order *o, uint64_t generation);
 int gate_order_capture(struct gate_order *o, uint64_t generation,
 		       uint64_t epoch);

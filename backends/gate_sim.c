@@ -17,6 +17,7 @@ struct gate_sim {
 	struct sim_world *world;
 	struct sim_domain *domain;
 	uint64_t serial;
+	uint64_t told;		/* req_prod, when waiting() said so */
 };
 
 static struct sim_fence *fence_of(struct gate *g)
@@ -51,11 +52,30 @@ static void forget(struct sim_fence *f, uint32_t n)
 		f->marks * sizeof(f->mark_epoch[0]));
 }
 
+static void shut(struct gate *g, struct sim_fence *f)
+{
+	if (f->closed)
+		return;
+	f->closed = true;
+	f->fence = req_prod(g);
+	f->marks = 0;
+}
+
+static int gate_sim_shut(struct gate *g, uint64_t generation)
+{
+	struct sim_fence *f = fence_of(g);
+
+	if (!f || gate_answer(gate_order_shut(&f->order, generation)))
+		return -1;
+	shut(g, f);
+	return 0;
+}
+
 static int gate_sim_freeze(struct gate *g, uint64_t generation)
 {
 	struct sim_fence *f = fence_of(g);
 
-	return f ? gate_order_freeze(&f->order, generation) : -1;
+	return f ? gate_answer(gate_order_freeze(&f->order, generation)) : -1;
 }
 
 static int gate_sim_capture(struct gate *g, uint64_t generation,
@@ -63,8 +83,13 @@ static int gate_sim_capture(struct gate *g, uint64_t generation,
 {
 	struct sim_fence *f = fence_of(g);
 
-	if (!f || gate_order_capture(&f->order, generation, epoch))
+	if (!f ||
+	    gate_answer(gate_order_capture(&f->order, generation, epoch)))
 		return -1;
+	/* What an older generation captured is not this one's to release. */
+	if (f->marks_of != generation)
+		f->marks = 0;
+	f->marks_of = generation;
 	/* Without its mark an epoch's release moves the fence less far. */
 	if (f->marks == SIM_FENCES)
 		forget(f, 1);
@@ -77,7 +102,7 @@ static int gate_sim_thaw(struct gate *g, uint64_t generation)
 {
 	struct sim_fence *f = fence_of(g);
 
-	return f ? gate_order_thaw(&f->order, generation) : -1;
+	return f ? gate_answer(gate_order_thaw(&f->order, generation)) : -1;
 }
 
 static int gate_sim_release(struct gate *g, uint64_t generation,
@@ -85,7 +110,8 @@ static int gate_sim_release(struct gate *g, uint64_t generation,
 {
 	struct sim_fence *f = fence_of(g);
 
-	if (!f || gate_order_release(&f->order, generation, epoch))
+	if (!f ||
+	    gate_answer(gate_order_release(&f->order, generation, epoch)))
 		return -1;
 	while (f->marks && f->mark_epoch[0] <= epoch) {
 		f->fence = f->mark[0];
@@ -98,11 +124,38 @@ static int gate_sim_open_fence(struct gate *g, uint64_t generation)
 {
 	struct sim_fence *f = fence_of(g);
 
-	if (!f || gate_order_open(&f->order, generation))
+	if (!f || gate_answer(gate_order_open(&f->order, generation)))
 		return -1;
 	f->closed = false;
 	f->marks = 0;
 	return 0;
+}
+
+static int gate_sim_covers(struct gate *g, uint32_t port)
+{
+	return fence_of(g) ? port == SIM_PORT_DISK : -1;
+}
+
+/* The simulated frontend announces each of its requests. */
+static int gate_sim_event_fd(struct gate *g)
+{
+	(void)g;
+	return -1;
+}
+
+static int gate_sim_waiting(struct gate *g)
+{
+	struct gate_sim *s = (struct gate_sim *)g;
+	const struct sim_fence *f = fence_of(g);
+	uint64_t now;
+
+	if (!f)
+		return -1;
+	now = req_prod(g);
+	if (!f->closed || now <= f->fence || now == s->told)
+		return 0;
+	s->told = now;
+	return 1;
 }
 
 static void gate_sim_close(struct gate *g)
@@ -112,11 +165,15 @@ static void gate_sim_close(struct gate *g)
 
 static const struct gate_ops gate_sim_ops = {
 	.name = "sim",
+	.shut = gate_sim_shut,
 	.freeze = gate_sim_freeze,
 	.capture = gate_sim_capture,
 	.thaw = gate_sim_thaw,
 	.release = gate_sim_release,
 	.open = gate_sim_open_fence,
+	.covers = gate_sim_covers,
+	.event_fd = gate_sim_event_fd,
+	.waiting = gate_sim_waiting,
 	.close = gate_sim_close,
 };
 
@@ -138,9 +195,6 @@ struct gate *gate_sim_open(struct sim_world *w, unsigned int host,
 	s->world = w;
 	s->domain = d;
 	s->serial = d->serial;
-	if (!d->gate.closed) {
-		d->gate.closed = true;
-		d->gate.fence = req_prod(&s->base);
-	}
+	shut(&s->base, &d->gate);
 	return &s->base;
 }

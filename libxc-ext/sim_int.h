@@ -102,6 +102,7 @@ struct sim_fence {
 	uint64_t fence;		/* requests up to here may be executed */
 	uint64_t mark[SIM_FENCES];	/* ... once this epoch is released */
 	uint64_t mark_epoch[SIM_FENCES];
+	uint64_t marks_of;	/* generation that captured them */
 	uint32_t marks;
 };
 

@@ -40,6 +40,7 @@ static int faulty_##op params						\
 	return due ? fail(plan) : r;					\
 }
 
+OP(shut, (struct gate *g, uint64_t generation), (next_of(g), generation))
 OP(freeze, (struct gate *g, uint64_t generation), (next_of(g), generation))
 OP(capture, (struct gate *g, uint64_t generation, uint64_t epoch),
    (next_of(g), generation, epoch))
@@ -47,6 +48,13 @@ OP(thaw, (struct gate *g, uint64_t generation), (next_of(g), generation))
 OP(release, (struct gate *g, uint64_t generation, uint64_t epoch),
    (next_of(g), generation, epoch))
 OP(open, (struct gate *g, uint64_t generation), (next_of(g), generation))
+OP(covers, (struct gate *g, uint32_t port), (next_of(g), port))
+OP(waiting, (struct gate *g), (next_of(g)))
+
+static int faulty_event_fd(struct gate *g)
+{
+	return next_of(g)->ops->event_fd(next_of(g));
+}
 
 static void faulty_close(struct gate *g)
 {
@@ -56,11 +64,15 @@ static void faulty_close(struct gate *g)
 
 static const struct gate_ops faulty_ops = {
 	.name = "faulty",
+	.shut = faulty_shut,
 	.freeze = faulty_freeze,
 	.capture = faulty_capture,
 	.thaw = faulty_thaw,
 	.release = faulty_release,
 	.open = faulty_open,
+	.covers = faulty_covers,
+	.event_fd = faulty_event_fd,
+	.waiting = faulty_waiting,
 	.close = faulty_close,
 };
 

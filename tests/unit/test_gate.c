@@ -69,6 +69,9 @@ static void order(struct gate *g)
 {
 	const struct gate_ops *o = g->ops;
 
+	assert_errno(o->shut(g, 0), EINVAL);
+	assert_ok(o->shut(g, 5));
+	assert_ok(o->shut(g, 5));
 	assert_errno(o->freeze(g, 0), EINVAL);
 	assert_errno(o->capture(g, 5, 1), EAGAIN);
 	assert_ok(o->freeze(g, 5));
@@ -99,6 +102,7 @@ static void generations(struct gate *g)
 
 	assert_ok(o->freeze(g, 5));
 	assert_ok(o->capture(g, 5, 9));
+	assert_errno(o->shut(g, 4), ESTALE);
 	assert_errno(o->freeze(g, 4), ESTALE);
 	assert_errno(o->capture(g, 4, 10), ESTALE);
 	assert_errno(o->thaw(g, 4), ESTALE);
@@ -115,8 +119,10 @@ static void generations(struct gate *g)
 
 	assert_ok(o->open(g, 6));
 	assert_ok(o->open(g, 6));
+	assert_errno(o->shut(g, 6), EPERM);
 	assert_errno(o->freeze(g, 6), EPERM);
 	assert_errno(o->release(g, 6, 2), EPERM);
+	assert_ok(o->shut(g, 7));
 	assert_ok(o->freeze(g, 7));
 }
 
@@ -238,6 +244,49 @@ static void test_sim_frozen(void **state)
 	end(&f);
 }
 
+/* A newer generation's epoch does not move the fence to an older one's. */
+static void test_sim_takeover(void **state)
+{
+	struct fixture f;
+	uint64_t first;
+
+	(void)state;
+	begin(&f, open_sim);
+	assert_ok(f.g->ops->freeze(f.g, 1));
+	assert_ok(f.g->ops->capture(f.g, 1, 40));
+	sim_run(f.w, 5 * MS);
+	first = queued(f.w);
+	assert_ok(f.g->ops->shut(f.g, 2));
+	assert_ok(f.g->ops->capture(f.g, 2, 1));
+	assert_ok(f.g->ops->thaw(f.g, 2));
+	assert_ok(f.g->ops->release(f.g, 2, 1));
+	sim_run(f.w, 5 * MS);
+	assert_int_equal(disk_outputs(f.w), first);
+	end(&f);
+}
+
+static void test_ports(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	begin(&f, open_none);
+	sim_run(f.w, 5 * MS);
+	assert_int_equal(f.g->ops->covers(f.g, SIM_PORT_DISK), 0);
+	assert_int_equal(f.g->ops->waiting(f.g), 0);
+	assert_int_equal(f.g->ops->event_fd(f.g), -1);
+	f.g->ops->close(f.g);
+
+	f.g = open_sim(&f);
+	assert_int_equal(f.g->ops->covers(f.g, SIM_PORT_DISK), 1);
+	assert_int_equal(f.g->ops->covers(f.g, SIM_PORT_CONSOLE), 0);
+	assert_int_equal(f.g->ops->waiting(f.g), 0);
+	sim_run(f.w, 5 * MS);
+	assert_int_equal(f.g->ops->waiting(f.g), 1);
+	assert_int_equal(f.g->ops->waiting(f.g), 0);
+	end(&f);
+}
+
 static void test_sim_gone(void **state)
 {
 	struct fixture f;
@@ -288,6 +337,8 @@ int main(void)
 		cmocka_unit_test(test_none_after_restart),
 		cmocka_unit_test(test_sim_fence),
 		cmocka_unit_test(test_sim_frozen),
+		cmocka_unit_test(test_sim_takeover),
+		cmocka_unit_test(test_ports),
 		cmocka_unit_test(test_sim_gone),
 		cmocka_unit_test(test_fault),
 	};
