@@ -18,6 +18,7 @@ LATER_VERBS = ("shape", "fence", "unfence")
 USAGE = """\
 usage: lab VERB ...
   up [--stock]              boot hosts a and b; --stock: Debian's own Xen
+                             and backends
   down                      end all of it
   status [--json]           what runs, since when, addresses
   exec HOST -- CMD...       run CMD in HOST's dom0

@@ -19,6 +19,7 @@ from .cpio import Tree
 XEN_BIN = "/usr/lib/xen-4.17/bin"
 LIB_DIR = "/usr/lib/x86_64-linux-gnu"
 DOM0_BIN_DIR = os.path.join(conf.ROOT, "build/dom0-bin")
+OUR_MODULES_DIR = os.path.join(conf.ROOT, "build/modules")
 
 XEN_PROGRAMS = ("xl", "oxenstored", "xenstored", "xenconsoled", "xenconsole",
                 "xen-init-dom0", "libxl-save-helper", "lsevtchn", "xen-hvmctx",
@@ -89,16 +90,42 @@ def _add_busybox(tree):
             tree.link(f"bin/{applet}", "busybox")
 
 
-def _add_modules(tree, release, boot, more=()):
-    """Modules of kernel @release; etc/modules.boot is in loading order."""
+def _our_modules(release):
+    """Backends of `make modules` for kernel @release: name -> path."""
+    try:
+        with open(f"{OUR_MODULES_DIR}/release", encoding="ascii") as f:
+            built_for = f.read().strip()
+    except FileNotFoundError:
+        built_for = None
+    if built_for != release:
+        raise LabError(f"no modules for kernel {release} in "
+                       f"{OUR_MODULES_DIR}: run `make modules`, or boot "
+                       "Debian's with --stock")
+    return {os.path.basename(path)[:-len(".ko")]: path
+            for path in glob.glob(f"{OUR_MODULES_DIR}/*.ko")}
+
+
+def _add_modules(tree, release, boot, more=(), ours=None):
+    """Modules of kernel @release; etc/modules.boot is in loading order.
+
+    @ours: our own take the place of those with the same name, all of them
+    need kemari-gate.
+    """
     base = f"/lib/modules/{release}"
-    deps, paths = {}, {}
+    deps, paths, source = {}, {}, {}
     with open(f"{base}/modules.dep", encoding="ascii") as f:
         for line in f:
             path, _, needs = line.partition(":")
             deps[path] = needs.split()
             name = os.path.basename(path).split(".")[0].replace("_", "-")
             paths[name] = path
+    for name, built in (ours or {}).items():
+        path = paths.setdefault(name, f"updates/{name}.ko")
+        source[path] = built
+        deps.setdefault(path, [])
+    for name in ours or {}:
+        if name != "kemari-gate":
+            deps[paths[name]].append(paths["kemari-gate"])
     order = []
 
     def want(path):
@@ -118,7 +145,7 @@ def _add_modules(tree, release, boot, more=()):
               "".join(f"{base}/{path}\n" for path in order))
     want_all(more)
     for path in order:
-        tree.file(f"{base}/{path}", f"{base}/{path}", 0o644)
+        tree.file(f"{base}/{path}", source.get(path, f"{base}/{path}"), 0o644)
     tree.text(f"{base}/modules.dep", "".join(
         f"{path}: {' '.join(deps[path])}\n" for path in order))
 
@@ -181,8 +208,9 @@ def _compile(source, directory):
     return path
 
 
-def dom0_image():
+def dom0_image(stock):
     """Path of the initramfs for both hosts' dom0."""
+    release = newest_kernel(cloud=False)
     directory = os.path.join(conf.lab_dir(), "image")
     src = os.path.join(conf.LAB_SRC, "dom0")
     tree = _base_tree()
@@ -200,8 +228,8 @@ def dom0_image():
     for path in sorted(glob.glob(f"{DOM0_BIN_DIR}/*")):
         programs.append((f"usr/local/bin/{os.path.basename(path)}", path))
     _add_programs(tree, programs)
-    _add_modules(tree, newest_kernel(cloud=False), DOM0_BOOT_MODULES,
-                 DOM0_MORE_MODULES)
+    _add_modules(tree, release, DOM0_BOOT_MODULES, DOM0_MORE_MODULES,
+                 None if stock else _our_modules(release))
     for name in ("vif-bridge", "block"):
         tree.file(f"etc/xen/scripts/{name}", os.path.join(src, name), 0o755)
     tree.text("etc/xen/xl.conf", "")

@@ -68,7 +68,7 @@ def _setup(stock):
     if xenstored not in ("oxenstored", "xenstored"):
         raise LabError(f"LAB_XENSTORED={xenstored}: must be oxenstored or "
                        "xenstored")
-    dom0 = os.path.relpath(image.dom0_image(), conf.lab_dir())
+    dom0 = os.path.relpath(image.dom0_image(stock), conf.lab_dir())
     kernel = os.path.relpath(image.dom0_kernel(), conf.lab_dir())
     return {"stock": stock, "xen": conf.STOCK_XEN if stock else xen,
             "commands": {host: net.qemu_command(
