@@ -14,7 +14,7 @@ SAN ?= 0
 # --- the one list of Debian packages ------------------------------------
 DEPS_BUILD := gcc make pkg-config libxen-dev libevent-dev liblz4-dev \
 	libssl-dev libjson-c-dev libxxhash-dev dpkg-dev flex bison bc python3 xz-utils libc6-dev \
-	acpica-tools zlib1g-dev uuid-dev
+	acpica-tools zlib1g-dev uuid-dev linux-headers-amd64 linux-source-6.1
 DEPS_TEST := libcmocka-dev clang clang-tidy cppcheck shellcheck libclang-rt-14-dev
 DEPS_LAB := qemu-system-x86 xen-hypervisor-4.17-amd64 xen-utils-4.17 \
 	xenstore-utils linux-image-amd64 linux-image-cloud-amd64 \
@@ -67,7 +67,7 @@ DOM0 := $(addprefix $(B)/dom0-bin/,$(notdir $(DOM0_C:.c=)))
 GUEST := $(addprefix $(B)/guest-bin/,$(notdir $(GUEST_C:.c=)))
 KEMARI := $(if $(wildcard replicator/main.c),$(B)/kemari $(B)/dom0-bin/kemari)
 
-.PHONY: all deps xen native-programs demo check check-native check-san check-lab soak lint \
+.PHONY: all deps xen modules native-programs demo check check-native check-san check-lab soak lint \
 	install clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -80,6 +80,9 @@ deps: ## install the Debian packages that build, tests and lab need
 
 xen: ## fetch, patch and build the hypervisor (build/xen/xen)
 	$(Q)XEN_SRC="$(XEN_SRC)" hypervisor/build-xen.sh build/xen
+
+modules: ## build the patched backends for the newest kernel headers
+	$(Q)backends/linux/build-modules.sh build/modules
 
 demo: ## boot two hosts, protect a guest, cut the power, show what was lost
 	$(Q)tests/demo.sh
@@ -95,7 +98,7 @@ check-native: $(UNIT) ## unit tests, contract and whole engine on the simulator
 check-san: ## the same under address and undefined-behaviour sanitizers
 	$(Q)$(MAKE) --no-print-directory SAN=1 check-native
 
-check-lab: xen all ## the tests that need the two-host lab
+check-lab: xen modules all ## the tests that need the two-host lab
 	$(Q)tests/check.sh lab
 
 soak: ## long runs in the lab; resumable, results in build/soak/

@@ -2,13 +2,7 @@
 /*
  * gate_order.c - the order of calls that every gate keeps
  */
-#ifdef __KERNEL__
-#include <linux/errno.h>
-#include "gate_order.h"
-#else
 #include "backends/gate_order.h"
-#include <errno.h>
-#endif
 
 /*
  * Is the caller of this generation still the one in charge?  *@o becomes the

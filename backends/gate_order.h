@@ -17,8 +17,10 @@
 #define KEMARI_GATE_ORDER_H
 
 #ifdef __KERNEL__
+#include <linux/errno.h>
 #include <linux/types.h>
 #else
+#include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
 #endif

@@ -23,8 +23,9 @@ files()
 	done
 }
 
-# Sources that are compiled for userland; hypervisor/ is compiled in Xen's tree.
-sources() { files '*.c' | grep -v '^hypervisor/'; }
+# Sources that are compiled for userland; hypervisor/ is compiled in Xen's tree,
+# backends/linux/ by the kernel's build.
+sources() { files '*.c' | grep -v -e '^hypervisor/' -e '^backends/linux/'; }
 
 # finding TEXT... - and the check has failed
 finding() { echo "$*"; bad=1; }
@@ -84,7 +85,7 @@ check_layers()
 	while read -r f inc; do
 		case $f in
 		libxc-ext/xen_* | libxc-ext/platform_xen.c | tests/dom0/* | \
-		tests/hv/* | hypervisor/*) ;;
+		tests/hv/* | hypervisor/* | backends/linux/*) ;;
 		*) finding "$f includes Xen's $inc" ;;
 		esac
 	done < <(files '*.c' '*.h' | xargs grep -oHE \
@@ -147,7 +148,9 @@ check_headers()
 			continue
 		}
 		passed headers "$f"
-	done < <(files '*.h' | grep -v '^hypervisor/xen/' | not_passed headers)
+	done < <(files '*.h' |
+		grep -v -e '^hypervisor/xen/' -e '^backends/linux/' |
+		not_passed headers)
 }
 
 check_cppcheck()
