@@ -1,17 +1,17 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# gate.sh [CYCLES] - the gate of a running guest's disk, on host a of the lab
+# gate.sh - the gate of a running guest's disk, on host a of the lab
 #
 # The guest writes numbered records with 32 requests in flight; the disk is
 # served by slow-disk, which answers late and out of order on demand.
-# tests/dom0/gate-test.c says what is looked at.  Afterwards neither kernel
-# has warned, and the modules can be unloaded and loaded again.
+# tests/dom0/gate-test.c says what is looked at; with the fence or the order
+# off it must notice.  Afterwards neither kernel has warned, and the modules can
+# be unloaded and loaded again; then a guest with two queues of two pages each.
 set -eu
 cd "$(dirname "$0")/../.."
 lab=tests/lab/lab
 work=build/check/gate
 name=gate
-cycles=${1:-1000}
 mkdir -p $work
 
 fail() { echo "gate: FAIL: $*"; exit 1; }
@@ -34,6 +34,38 @@ written() { console | grep -aq 'written [1-9]'; }
 # shellcheck disable=SC2317 # called through until_true
 served() { on 'grep -q . /sys/block/nbd0/pid 2>/dev/null'; }
 kernel_said() { on 'dmesg' | grep -aE 'WARNING|BUG|Call Trace|refcount|hung' || true; }
+
+gate_test() { "$lab" exec a -- gate-test "$id" /run/slow-disk "$@"; }
+
+# unsafe PARAMETER CASE: with it on, the case fails, and by what it looks at
+unsafe()
+{
+	local p=/sys/module/kemari_gate/parameters/$1
+	on "echo 1 >$p"
+	! gate_test "$2" >$work/out || fail "$1 is not noticed"
+	on "echo 0 >$p"
+	grep -q '^FAIL' $work/out || fail "gate-test: $(cat $work/out)"
+	echo "gate: $1 is noticed: $(grep -c '^FAIL' $work/out) failures"
+}
+
+# config VCPUS COMMAND-LINE
+config()
+{
+	printf '%s\n' "name = \"$name\"" 'type = "pvh"' "vcpus = $1" \
+		'kernel = "/boot/guest-vmlinuz"' \
+		"ramdisk = \"/root/$name.img\"" 'memory = 128' \
+		'disk = [ "phy:/dev/nbd0,xvda,w" ]' \
+		"cmdline = \"console=hvc0 quiet load=write,/dev/xvda,32 $2\"" \
+		>$work/$name.cfg
+	"$lab" put a $work/$name.cfg /root/$name.cfg
+}
+
+guest_kernel()
+{
+	console >$work/console
+	! grep -aiE 'blkload: .*:|xen-blkfront|vbd-|WARNING|BUG:' $work/console ||
+		fail "the guest's kernel"
+}
 
 start_guest()
 {
@@ -59,13 +91,8 @@ stop_guest()
 "$lab" up
 "$lab" guest-image $work/$name.img --add build/guest-bin/blkload \
 	--init tests/guest/blk-init
-printf '%s\n' "name = \"$name\"" 'type = "pvh"' \
-	'kernel = "/boot/guest-vmlinuz"' "ramdisk = \"/root/$name.img\"" \
-	'memory = 128' 'disk = [ "phy:/dev/nbd0,xvda,w" ]' \
-	'cmdline = "console=hvc0 quiet load=write,/dev/xvda,32"' >$work/$name.cfg
-for f in img cfg; do
-	"$lab" put a $work/$name.$f /root/$name.$f
-done
+"$lab" put a $work/$name.img /root/$name.img
+config 1 ""
 for f in gate-test slow-disk; do
 	"$lab" put a build/dom0-bin/$f /usr/local/bin/$f
 done
@@ -73,19 +100,22 @@ on "xl destroy $name 2>/dev/null; modprobe nbd; rm -f /run/slow-disk; true"
 kernel_said >$work/before
 
 start_guest
-"$lab" exec a -- gate-test "$id" /run/slow-disk "$cycles" || fail "gate-test"
-console >$work/console
-# What the guest's kernel warns of, but the emulated CPU's own.
-! grep -aiE 'blkload: .*:|xvda|xen-blkfront|vbd-|WARNING|BUG:' $work/console |
-	grep -av 'kernel: [0-6],.*\(barrier\|flush\|mtu\)' ||
-	fail "the guest's kernel"
+gate_test all cycles || fail "gate-test"
+unsafe unsafe_no_order order
+unsafe unsafe_no_fence fence
+gate_test order fence || fail "gate-test"
+guest_kernel
 stop_guest
 kernel_said | diff $work/before - || fail "dom0's kernel"
 
 echo "gate: the modules come and go"
 on 'rmmod xen-netback xen-blkback && rmmod kemari-gate' || fail "rmmod"
-on 'modprobe xen-blkback && modprobe xen-netback && test -c /dev/kemari-gate' ||
-	fail "modprobe"
+on 'modprobe xen-blkback max_queues=2 && modprobe xen-netback &&
+	test -c /dev/kemari-gate' || fail "modprobe"
+config 2 "front=max_queues=2,max_ring_page_order=1"
 start_guest
+gate_test many || fail "gate-test"
+guest_kernel
 stop_guest
+kernel_said | diff $work/before - || fail "dom0's kernel"
 echo "gate: ok"
