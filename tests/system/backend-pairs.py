@@ -106,11 +106,10 @@ def rounds(out, paths):
 
 
 def ratios(done, kind):
-    """Variant -> its ratios to the round's first stock life (stock: of the
-    second one)."""
+    """Variant -> its ratios, one a round: to the mean of the round's two
+    stock lives; stock: of the second to the first."""
     got = {"stock": [], "patched": [], "gated": []}
     for lives in done:
-        first = None
         rates = {"stock": []}
         for variant, result in lives:
             rates.setdefault(variant, []).append(result[kind])
