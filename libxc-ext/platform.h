@@ -292,4 +292,19 @@ enum platform_xen_unsafe {
 };
 void platform_xen_unsafe(struct platform *p, unsigned int unsafe);
 
+/**
+ * platform_xen_storage() - What is known of the storage of a guest's disks
+ *
+ * Before check() on a primary, before build() or attach() on a standby.
+ * UNFENCED, as it is without this call: a standby with disks that the guest
+ * can write to is not built.  FENCED: the fence shuts the other host out of
+ * the storage.  UNSAFE: neither that nor the kind of storage is asked for.
+ */
+enum platform_xen_storage {
+	PLATFORM_XEN_UNFENCED,
+	PLATFORM_XEN_FENCED,
+	PLATFORM_XEN_UNSAFE,
+};
+void platform_xen_storage(struct platform *p, enum platform_xen_storage how);
+
 #endif

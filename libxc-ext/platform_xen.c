@@ -339,3 +339,8 @@ void platform_xen_unsafe(struct platform *p, unsigned int unsafe)
 {
 	to_xen(p)->unsafe = unsafe;
 }
+
+void platform_xen_storage(struct platform *p, enum platform_xen_storage how)
+{
+	to_xen(p)->storage = how;
+}

@@ -37,6 +37,7 @@ struct xen_platform {
 	uint64_t generation;		/* 0: not enabled */
 	uint64_t store_gfn, console_gfn;
 	unsigned int unsafe;		/* enum platform_xen_unsafe */
+	enum platform_xen_storage storage;
 
 	/* Primary. */
 	struct xen_p2m p2m;
