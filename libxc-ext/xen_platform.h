@@ -58,6 +58,7 @@ struct xen_platform {
 
 	/* Standby. */
 	struct xen_shape shape;		/* .dom.domid 0: not yet built */
+	bool restored;			/* its nodes; backends attach */
 	bool introduced;
 	bool activated;
 	bool unmapping;			/* .unmapper runs or has run */
