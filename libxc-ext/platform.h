@@ -18,7 +18,7 @@
  *	  -> disable -> close
  * Life of a standby:
  *	open -> build -> { page_rw, verify } ... -> rehearse
- *	  -> load -> activate -> close,  or  destroy -> close
+ *	  -> load -> activate -> served -> close,  or  destroy -> close
  * After a restart of the controller: open -> query, or open -> attach.
  */
 #ifndef KEMARI_PLATFORM_H
@@ -222,6 +222,11 @@ struct platform_ops {
 	/* The shell becomes an ordinary running domain, once. */
 	int (*activate)(struct platform *p, uint64_t generation,
 			uint64_t new_generation);
+
+	/* After activate: do the backends of this host serve the guest, and
+	 * does the network know where it is?  1 yes, 0 not yet, -1 it fails:
+	 * platform_why() names the device.  EINVAL: not activated here. */
+	int (*served)(struct platform *p);
 
 	/* The shell goes; never a domain that was activated (EPERM). */
 	int (*destroy)(struct platform *p);

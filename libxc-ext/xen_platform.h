@@ -14,6 +14,7 @@
 
 #include "libxc-ext/platform.h"
 #include "libxc-ext/xen_always.h"
+#include "libxc-ext/xen_announce.h"
 #include "libxc-ext/xen_check.h"
 #include "libxc-ext/xen_grants.h"
 #include "libxc-ext/xen_host.h"
@@ -61,6 +62,8 @@ struct xen_platform {
 	bool restored;			/* its nodes; backends attach */
 	bool introduced;
 	bool activated;
+	struct xen_announce *announce;	/* NULL: nothing to announce */
+	int announce_err;		/* why it could not be begun, or 0 */
 	bool unmapping;			/* .unmapper runs or has run */
 	pthread_t unmapper;
 };
@@ -116,6 +119,7 @@ int xen_standby_load(struct platform *p, const void *records, size_t len,
 		     uint64_t guest_time);
 int xen_standby_activate(struct platform *p, uint64_t generation,
 			 uint64_t new_generation);
+int xen_standby_served(struct platform *p);
 int xen_standby_destroy(struct platform *p);
 
 #endif

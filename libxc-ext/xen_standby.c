@@ -340,8 +340,35 @@ int xen_standby_activate(struct platform *p, uint64_t generation,
 	if (xc_domain_unpause(x->h->xch, x->domid))
 		return platform_fail(p, errno, "domain %u: cannot unpause: %s",
 				     x->domid, strerror(errno));
+	x->announce = xen_announce_start(xen_store_nodes(x->store), x->domid);
+	x->announce_err = x->announce ? 0 : errno;
 	unmap_aside(x);
 	return 0;
+}
+
+int xen_standby_served(struct platform *p)
+{
+	struct xen_platform *x = to_xen(p);
+	char why[XEN_ANNOUNCE_WHY_MAX];
+	int served, announced = 1;
+
+	if (!x->activated)
+		return platform_fail(p, EINVAL, "domain %u was not activated "
+				     "here", x->domid);
+	served = xen_backends_attached(x->store);
+	if (served <= 0) {
+		xen_platform_store_failed(x);
+		return served;
+	}
+	if (x->announce)
+		announced = xen_announce_done(x->announce, why);
+	else if (x->announce_err)
+		return platform_fail(p, x->announce_err, "the addresses of "
+				     "domain %u are not announced: %s",
+				     x->domid, strerror(x->announce_err));
+	if (announced < 0)
+		return platform_fail(p, EIO, "%s", why);
+	return announced;
 }
 
 int xen_standby_destroy(struct platform *p)

@@ -570,6 +570,11 @@ int xen_store_restore(struct xen_store *s, const void *records, size_t len)
 	return rc;
 }
 
+const struct nodes *xen_store_nodes(const struct xen_store *s)
+{
+	return &s->now;
+}
+
 int xen_store_remove(struct xen_store *s)
 {
 	static const enum node_root order[] = {

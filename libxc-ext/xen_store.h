@@ -17,6 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "libxc-ext/nodes.h"
 #include "libxc-ext/platform.h"
 #include "libxc-ext/records.h"
 
@@ -131,6 +132,9 @@ int xen_store_restore(struct xen_store *s, const void *records, size_t len);
  */
 int xen_store_introduce(struct xen_store *s, uint64_t gfn, uint32_t port,
 			void *page);
+
+/** xen_store_nodes() - Those that standby(), attach() or restore() had */
+const struct nodes *xen_store_nodes(const struct xen_store *s);
 
 /** xen_store_lost_watches() - How many could not be made by introduce() */
 unsigned int xen_store_lost_watches(const struct xen_store *s);
