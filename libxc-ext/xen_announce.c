@@ -42,7 +42,7 @@ struct card {
 	uint8_t mac[DEVICE_MAC_LEN];
 	uint8_t frame[FRAMES_MAX][FRAME_MAX];
 	size_t length[FRAMES_MAX], frames;
-	bool said;			/* once, at least */
+	bool said;			/* or not for us to say */
 };
 
 struct xen_announce {
@@ -174,7 +174,7 @@ static int tell_bridge(struct xen_announce *a, const struct card *c)
 	return answer.err.error ? -1 : 0;
 }
 
-static int say(struct xen_announce *a, const struct card *c, const char *port)
+static void say(struct xen_announce *a, const struct card *c, const char *port)
 {
 	struct sockaddr_ll to = {
 		.sll_family = AF_PACKET,
@@ -182,50 +182,37 @@ static int say(struct xen_announce *a, const struct card *c, const char *port)
 		.sll_halen = DEVICE_MAC_LEN,
 	};
 	size_t i;
-	int rc = 0;
 
+	/* Like all on a network: it may get lost, and is said again. */
 	for (i = 0; i < c->frames; i++) {
 		memcpy(to.sll_addr, c->frame[i], DEVICE_MAC_LEN);
-		if (sendto(a->packet, c->frame[i], c->length[i], MSG_DONTWAIT,
-			   (struct sockaddr *)&to, sizeof(to)) < 0)
-			rc = -1;
+		(void)sendto(a->packet, c->frame[i], c->length[i],
+			     MSG_DONTWAIT, (struct sockaddr *)&to, sizeof(to));
 	}
-	return rc;
-}
-
-static void trouble(struct xen_announce *a, const struct card *c,
-		    const char *what)
-{
-	snprintf(a->why, sizeof(a->why), "%s: its address is not announced: %s%s%s",
-		 c->netdev, what, errno ? ": " : "",
-		 errno ? strerror(errno) : "");
 }
 
 static void announce(struct xen_announce *a, struct card *c)
 {
-	char bridge[IF_NAMESIZE], path[SYS_PATH_MAX];
+	char bridge[IF_NAMESIZE] = "", path[SYS_PATH_MAX];
 	struct dirent *e;
 	DIR *ports;
 
-	errno = 0;
-	if (!bridge_of(c, bridge)) {
-		errno = 0;
-		trouble(a, c, "it is in no bridge");
-		return;
-	}
+	/* Routed, or in a switch that is not the kernel's: not for us. */
+	c->said = !bridge_of(c, bridge);
 	snprintf(path, sizeof(path), "/sys/class/net/%s/brif", bridge);
-	ports = opendir(path);
+	ports = c->said ? NULL : opendir(path);
 	if (!ports) {
-		trouble(a, c, "its bridge is not one of the kernel's");
+		c->said = true;
 		return;
 	}
 	if (tell_bridge(a, c))
-		trouble(a, c, "the bridge's table");
+		snprintf(a->why, sizeof(a->why), "%s: bridge %s does not learn its address: %s",
+			 c->netdev, bridge, strerror(errno));
 	else
 		c->said = true;
 	while ((e = readdir(ports)))
 		if (e->d_name[0] != '.' && strcmp(e->d_name, c->netdev))
-			(void)say(a, c, e->d_name);
+			say(a, c, e->d_name);
 	closedir(ports);
 }
 

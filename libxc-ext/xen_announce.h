@@ -24,7 +24,7 @@ enum { XEN_ANNOUNCE_WHY_MAX = 160 };
  * @l:		Nodes of the guest, checked; not needed after the return
  * @domid:	Its number here, which the cards' names are made of
  *
- * For a card in a bridge: the bridge is told that the card's address is behind
+ * For a card in a bridge of Linux (others are not for us): the bridge is told that the card's address is behind
  * it, and out of each other port goes a frame for switches, one for each of
  * the addresses that the toolstack knows, and one for the link-local address
  * that is made of the card's own.

@@ -36,15 +36,24 @@ static int failed(struct xen_store *s, const struct device *d, int err,
 	return store_fail(s, err, "%s: %s", title, what);
 }
 
+/* Path of the backend's directory, or of the node @key in it. */
+static void back_path(const struct xen_store *s, const struct device *d,
+		      const char *key, char *full)
+{
+	char node[64];
+
+	snprintf(node, sizeof(node), "%u%s%s", d->id, *key ? "/" : "", key);
+	store_path(s, d->root, node, full);
+}
+
 /* A node of the backend's, malloced, or NULL. */
 static char *back_value(struct xen_store *s, const struct device *d,
 			const char *key)
 {
-	char path[STORE_PATH_MAX], below[64];
+	char full[STORE_PATH_MAX];
 
-	snprintf(below, sizeof(below), "%u/%s", d->id, key);
-	store_path(s, d->root, below, path);
-	return xs_read(s->xs, XBT_NULL, path, NULL);
+	back_path(s, d, key, full);
+	return xs_read(s->xs, XBT_NULL, full, NULL);
 }
 
 static unsigned int back_state(struct xen_store *s, const struct device *d)
@@ -256,7 +265,7 @@ static int check_limit(struct xen_store *s, const struct device *d,
 static int finish_disk(struct xen_store *s, const struct device *d,
 		       enum platform_xen_storage how, uint64_t deadline)
 {
-	struct disk_number dev;
+	struct disk_number dev = { 0 };
 	char error[DETAIL_MAX], what[DETAIL_MAX + 32];
 
 	if (get_disk(s, d, &dev) || check_size(s, d, dev) ||
@@ -341,7 +350,7 @@ int xen_backends_open(struct xen_store *s, enum platform_xen_storage how)
 
 int xen_backends_ready(struct xen_store *s)
 {
-	struct disk_number dev;
+	struct disk_number dev = { 0 };
 	struct device d;
 	size_t pos = 0;
 
@@ -404,22 +413,20 @@ static size_t list_here(struct xen_store *s, struct work *w)
 static bool ask(struct xen_store *s, xs_transaction_t t,
 		const struct device *d)
 {
-	char path[STORE_PATH_MAX], below[64];
+	char full[STORE_PATH_MAX], node[64];
 	unsigned int state = back_state(s, d);
 
-	snprintf(below, sizeof(below), "device/%s/%u", device_kind(d), d->id);
-	store_path(s, NODE_DOMAIN, below, path);
-	if (!xs_rm(s->xs, t, path) && errno != ENOENT)
+	snprintf(node, sizeof(node), "device/%s/%u", device_kind(d), d->id);
+	store_path(s, NODE_DOMAIN, node, full);
+	if (!xs_rm(s->xs, t, full) && errno != ENOENT)
 		return false;
 	if (state == GONE || state == CLOSED)
 		return true;
-	snprintf(below, sizeof(below), "%u/online", d->id);
-	store_path(s, d->root, below, path);
-	if (!xs_write(s->xs, t, path, "0", 1))
+	back_path(s, d, "online", full);
+	if (!xs_write(s->xs, t, full, "0", 1))
 		return false;
-	snprintf(below, sizeof(below), "%u/state", d->id);
-	store_path(s, d->root, below, path);
-	return xs_write(s->xs, t, path, "5", 1);
+	back_path(s, d, "state", full);
+	return xs_write(s->xs, t, full, "5", 1);
 }
 
 static int ask_all(struct xen_store *s, const struct work *w, size_t n)
@@ -453,12 +460,11 @@ static bool let_go(struct xen_store *s, const struct device *d)
 
 static int remove_dir(struct xen_store *s, const struct device *d)
 {
-	char path[STORE_PATH_MAX], below[16];
+	char full[STORE_PATH_MAX];
 
-	snprintf(below, sizeof(below), "%u", d->id);
-	store_path(s, d->root, below, path);
-	if (!xs_rm(s->xs, XBT_NULL, path) && errno != ENOENT)
-		return store_fail(s, errno, "removing %s: %s", path,
+	back_path(s, d, "", full);
+	if (!xs_rm(s->xs, XBT_NULL, full) && errno != ENOENT)
+		return store_fail(s, errno, "removing %s: %s", full,
 				  strerror(errno));
 	return 0;
 }

@@ -18,6 +18,7 @@ name=revive
 cycles=${CYCLES:-3}
 vcpus=${VCPUS:-2}
 devices=''
+mac=00:16:3e:4b:00:64
 if [ "${1:-}" = --devices ]; then
 	devices=1
 	name=revive-io
@@ -53,14 +54,14 @@ fi
 "$lab" up
 "$lab" guest-image $work/$name.img --add build/guest-bin/clockcheck \
 	--add build/guest-bin/ioload \
-	--init tests/guest/$([ "$devices" ] && echo io || echo drill)-init
+	--init "tests/guest/$([ "$devices" ] && echo io || echo drill)-init"
 printf '%s\n' "name = \"$name\"" 'type = "pvh"' \
 	'kernel = "/boot/guest-vmlinuz"' "ramdisk = \"/root/$name.img\"" \
 	'memory = 128' 'maxmem = 128' "vcpus = $vcpus" \
 	'cmdline = "console=hvc0 quiet ms=50 mb=32 kmsg=1"' >$work/$name.cfg
 if [ "$devices" ]; then
 	printf '%s\n' 'disk = ["/root/revive.disk,raw,xvda,rw"]' \
-		'vif = ["bridge=xenbr0"]' >>$work/$name.cfg
+		"vif = [\"bridge=xenbr0,mac=$mac,ip=10.77.0.101\"]" >>$work/$name.cfg
 	on "dd if=/dev/zero of=/root/revive.disk bs=1M count=16 2>/dev/null"
 fi
 for f in img cfg; do
@@ -85,6 +86,9 @@ if [ "$devices" ]; then
 	until_true 60 "the guest answers" answers
 	"$lab" client -- ping -i 0.1 10.77.0.100 >$work/pings &
 	pings=$!
+	"$lab" client -- python3 tests/tools/announcements.py eth0 \
+		>$work/announced &
+	listener=$!
 fi
 echo "revive: $cycles cycles of a guest with $vcpus vCPUs"
 on "revive $name --cycles $cycles" | tee $work/times || fail "revive failed"
@@ -94,9 +98,21 @@ until_true 120 "the guest counts on after N $last" counted $((last + 40))
 if [ "$devices" ]; then
 	until_true 60 "the disk goes on" did_io $(($(io) + 100))
 	until_true 60 "the guest answers again" answers
-	kill -INT $pings
-	wait $pings || true
+	kill -INT "$pings"
+	wait "$pings" || true
 	tail -n 2 $work/pings
+	sleep 1
+	kill "$listener"
+	wait "$listener" || true
+	# For it, each time: to switches, an address that the toolstack knows,
+	# and the one made of its own; then by the guest itself, all it has.
+	for what in "rarp $mac" "arp $mac 10.77.0.101" \
+		"neighbour $mac fe80::216:3eff:fe4b:64" "arp $mac 10.77.0.100"
+	do
+		n=$(grep -c "$what" $work/announced || true)
+		echo "revive: announced $n times: $what"
+		[ "$n" -ge "$cycles" ] || fail "announced too seldom: $what"
+	done
 fi
 console >$work/console
 # Its watches came with it, or it would not answer.
