@@ -29,8 +29,8 @@ int xen_backends_open(struct xen_store *s, enum platform_xen_storage how);
 /**
  * xen_backends_ready() - May they attach?  Drops what is cached of the disks
  *
- * Right before xen_store_restore(), after the fence: checks that each disk is
- * there and as large as the guest knows it.  INV-40
+ * Part of xen_store_restore(), after the fence: checks that each disk is there
+ * and as large as the guest knows it.  INV-40
  */
 int xen_backends_ready(struct xen_store *s);
 

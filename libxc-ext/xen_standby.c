@@ -238,8 +238,8 @@ int xen_standby_rehearse(struct platform *p, const void *records, size_t len)
 }
 
 /*
- * Grants and ports; then the nodes, which let the backends attach: once, for
- * from then on all of these are in use.  INV-38
+ * Grants and ports; then the nodes, which let the backends attach.  As often as
+ * that fails, and once: from then on all of these are in use.  INV-38
  */
 static int attach_backends(struct xen_platform *x, const struct xen_image *i,
 			   const void *records, size_t len)
@@ -248,8 +248,6 @@ static int attach_backends(struct xen_platform *x, const struct xen_image *i,
 	if (x->restored)
 		return xen_store_attach(x->store, records, len, &x->restored) ?
 		       xen_platform_store_failed(x) : 0;
-	if (xen_backends_ready(x->store))
-		return xen_platform_store_failed(x);
 	if (xen_state_load_early(x->h, x->domid, i, &x->grants))
 		return xen_platform_host_failed(x);
 	if (xen_store_restore(x->store, records, len))

@@ -557,16 +557,15 @@ int xen_store_restore(struct xen_store *s, const void *records, size_t len)
 		nodes_free(&all);
 		return -1;
 	}
+	become(s, &all);
 	nodes_drop(&l, NODE_VBD, "");
 	nodes_drop(&l, NODE_VIF, "");
-	rc = devices_libxl(&all, s->domid, &l) ?
-	     store_fail(s, errno, "nodes of domain %u: %s", s->domid,
-			strerror(errno)) : replace(s, &l);
-	nodes_free(&l);
-	if (rc)
-		nodes_free(&all);
+	if (devices_libxl(&s->now, s->domid, &l))
+		rc = store_fail(s, errno, "nodes of domain %u: %s", s->domid,
+				strerror(errno));
 	else
-		become(s, &all);
+		rc = xen_backends_ready(s) ? -1 : replace(s, &l);
+	nodes_free(&l);
 	return rc;
 }
 

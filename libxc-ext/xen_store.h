@@ -115,7 +115,9 @@ int xen_store_attach(struct xen_store *s, const void *records, size_t len,
  * xen_store_restore() - All nodes, in one transaction, from save()'s records
  *
  * From here on xenconsoled and the backends attach: all pages, the grant
- * frames and event channels of the guest must be in place.  INV-38
+ * frames and event channels of the guest must be in place, and its disks
+ * nobody else's: they are looked at first, and what this host has cached of
+ * them is dropped.  On failure nothing is written.  INV-38, INV-40
  */
 int xen_store_restore(struct xen_store *s, const void *records, size_t len);
 

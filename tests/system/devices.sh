@@ -30,18 +30,13 @@ until_true()
 	done
 }
 
-# Of the standby, on host b.
-left()
+nothing_left()	# AFTER [HOST DOMID]
 {
-	on b "xenstore-ls -f | grep -e '/$id/' -e '/$id ' || true
+	local what host=${2:-b} id=${3:-$id}
+	what=$(on "$host" "xenstore-ls -f | grep -e '/$id/' -e '/$id ' || true
 		ls /sys/bus/xen-backend/devices; losetup -a
-		ls /sys/class/net | grep '^vif' || true"
-}
-nothing_left()
-{
-	local what
-	what=$(left)
-	[ -z "$what" ] || fail "left on b after $1: $what"
+		ls /sys/class/net | grep '^vif' || true")
+	[ -z "$what" ] || fail "left on $host after $1: $what"
 }
 
 # refused TEXT KEY [VALUE]: a build, of which TEXT is said
@@ -74,7 +69,8 @@ printf '%s\n' "name = \"$guest\"" 'type = "pvh"' \
 	'vif = ["bridge=xenbr0"]' >$work/guest.cfg
 "$lab" put a $work/guest.img /root/devices.img
 "$lab" put a $work/guest.cfg /root/devices.cfg
-on a "xl create /root/devices.cfg" >$work/out 2>&1 || fail "$(cat $work/out)"
+# -e: no process of xl's cleans up after it.
+on a "xl create -e /root/devices.cfg" >$work/out 2>&1 || fail "$(cat $work/out)"
 guest_id=$(on a "xl domid $guest")
 connected()
 {
@@ -119,5 +115,12 @@ on b "printf '#!/bin/sh\nsleep 1000\n' >/etc/xen/scripts/open &&
 	chmod 755 /etc/xen/scripts/open"
 refused 'took too long' vbd/51712/script open
 on b "rm /etc/xen/scripts/open"
-on a "xl destroy $guest"
+
+echo "devices: a guest without xl's process is reaped, with its devices"
+on a "store-test reap $guest_id >/tmp/reap 2>&1 </dev/null &"
+until_true 20 "the reaper" on a "grep -q waiting /tmp/reap"
+on a "xl shutdown $guest"
+until_true 60 "the guest reaped" on a "grep -q reaped /tmp/reap"
+! on a "grep FAIL /tmp/reap" || fail "$(on a 'cat /tmp/reap')"
+nothing_left "the reaper" a "$guest_id"
 echo "devices: ok"
