@@ -36,6 +36,8 @@ enum node_root {
 	NODE_LIBXL,			/* /libxl/<domid> */
 	NODE_VM,			/* /vm/<uuid> */
 	NODE_CONSOLE,			/* /local/domain/0/backend/console/<domid> */
+	NODE_VBD,			/* /local/domain/0/backend/vbd/<domid> */
+	NODE_VIF,			/* /local/domain/0/backend/vif/<domid> */
 	NODE_ROOTS
 };
 

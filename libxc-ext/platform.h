@@ -18,7 +18,7 @@
  *	  -> disable -> close
  * Life of a standby:
  *	open -> build -> { page_rw, verify } ... -> rehearse
- *	  -> load -> activate -> close,  or  destroy -> close
+ *	  -> load -> activate -> served -> close,  or  destroy -> close
  * After a restart of the controller: open -> query, or open -> attach.
  */
 #ifndef KEMARI_PLATFORM_H
@@ -223,6 +223,11 @@ struct platform_ops {
 	int (*activate)(struct platform *p, uint64_t generation,
 			uint64_t new_generation);
 
+	/* After activate: do the backends of this host serve the guest, and
+	 * does the network know where it is?  1 yes, 0 not yet, -1 it fails:
+	 * platform_why() names the device.  EINVAL: not activated here. */
+	int (*served)(struct platform *p);
+
 	/* The shell goes; never a domain that was activated (EPERM). */
 	int (*destroy)(struct platform *p);
 };
@@ -291,5 +296,20 @@ enum platform_xen_unsafe {
 	PLATFORM_XEN_NO_DRAIN = 2,	/* ports get policy hold */
 };
 void platform_xen_unsafe(struct platform *p, unsigned int unsafe);
+
+/**
+ * platform_xen_storage() - What is known of the storage of a guest's disks
+ *
+ * Before check() on a primary, before build() or attach() on a standby.
+ * UNFENCED, as it is without this call: a standby with disks that the guest
+ * can write to is not built.  FENCED: the fence shuts the other host out of
+ * the storage.  UNSAFE: neither that nor the kind of storage is asked for.
+ */
+enum platform_xen_storage {
+	PLATFORM_XEN_UNFENCED,
+	PLATFORM_XEN_FENCED,
+	PLATFORM_XEN_UNSAFE,
+};
+void platform_xen_storage(struct platform *p, enum platform_xen_storage how);
 
 #endif

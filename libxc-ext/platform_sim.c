@@ -152,6 +152,7 @@ static const struct platform_ops sim_ops = {
 	.rehearse = sim_rehearse,
 	.load = sim_load,
 	.activate = sim_activate,
+	.served = sim_served,
 	.destroy = sim_destroy_shell,
 };
 

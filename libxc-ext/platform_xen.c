@@ -186,6 +186,7 @@ static void xen_close(struct platform *p)
 	struct xen_platform *x = to_xen(p);
 
 	xen_primary_close(x);
+	xen_announce_stop(x->announce);
 	if (x->unmapping)
 		pthread_join(x->unmapper, NULL);
 	if (x->h)
@@ -228,6 +229,7 @@ static const struct platform_ops xen_ops = {
 	.rehearse = xen_standby_rehearse,
 	.load = xen_standby_load,
 	.activate = xen_standby_activate,
+	.served = xen_standby_served,
 	.destroy = xen_standby_destroy,
 };
 
@@ -338,4 +340,9 @@ int platform_open_xen(struct platform **out, const char *domain, char *why)
 void platform_xen_unsafe(struct platform *p, unsigned int unsafe)
 {
 	to_xen(p)->unsafe = unsafe;
+}
+
+void platform_xen_storage(struct platform *p, enum platform_xen_storage how)
+{
+	to_xen(p)->storage = how;
 }

@@ -341,6 +341,7 @@ int sim_verify(struct platform *p, const void *records, size_t len);
 int sim_rehearse(struct platform *p, const void *records, size_t len);
 int sim_load(struct platform *p, const void *records, size_t len,
 	     uint64_t guest_time);
+int sim_served(struct platform *p);
 int sim_activate(struct platform *p, uint64_t generation,
 		 uint64_t new_generation);
 int sim_destroy_shell(struct platform *p);

@@ -212,6 +212,16 @@ int sim_activate(struct platform *p, uint64_t generation,
 	return 0;
 }
 
+/* Its backends attach within activate(). */
+int sim_served(struct platform *p)
+{
+	const struct sim_domain *d = sim_of(p)->domain;
+
+	if (!d || !d->loaded || d->role != PLATFORM_NONE)
+		return platform_fail(p, EINVAL, "not activated here");
+	return 1;
+}
+
 int sim_destroy_shell(struct platform *p)
 {
 	struct sim_domain *d = shell_dom(p);

@@ -14,6 +14,7 @@
 
 #include "libxc-ext/platform.h"
 #include "libxc-ext/xen_always.h"
+#include "libxc-ext/xen_announce.h"
 #include "libxc-ext/xen_check.h"
 #include "libxc-ext/xen_grants.h"
 #include "libxc-ext/xen_host.h"
@@ -37,6 +38,7 @@ struct xen_platform {
 	uint64_t generation;		/* 0: not enabled */
 	uint64_t store_gfn, console_gfn;
 	unsigned int unsafe;		/* enum platform_xen_unsafe */
+	enum platform_xen_storage storage;
 
 	/* Primary. */
 	struct xen_p2m p2m;
@@ -57,8 +59,11 @@ struct xen_platform {
 
 	/* Standby. */
 	struct xen_shape shape;		/* .dom.domid 0: not yet built */
+	bool restored;			/* its nodes; backends attach */
 	bool introduced;
 	bool activated;
+	struct xen_announce *announce;	/* NULL: nothing to announce */
+	int announce_err;		/* why it could not be begun, or 0 */
 	bool unmapping;			/* .unmapper runs or has run */
 	pthread_t unmapper;
 };
@@ -114,6 +119,7 @@ int xen_standby_load(struct platform *p, const void *records, size_t len,
 		     uint64_t guest_time);
 int xen_standby_activate(struct platform *p, uint64_t generation,
 			 uint64_t new_generation);
+int xen_standby_served(struct platform *p);
 int xen_standby_destroy(struct platform *p);
 
 #endif

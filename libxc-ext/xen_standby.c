@@ -10,6 +10,7 @@
 
 #include <xen/hvm/params.h>
 
+#include "libxc-ext/xen_backend.h"
 #include "libxc-ext/xen_hv.h"
 #include "libxc-ext/xen_shell.h"
 #include "libxc-ext/xen_state.h"
@@ -81,12 +82,14 @@ static int build(struct xen_platform *x, uint64_t generation,
 		return xen_platform_host_failed(x);
 	x->generation = generation;
 	if (!map(x)) {
-		if (!xen_store_standby(x->store, records, len))
+		if (!xen_store_standby(x->store, records, len) &&
+		    !xen_backends_open(x->store, x->storage))
 			return 0;
 		xen_platform_store_failed(x);
 	}
 	err = errno;
 	xen_platform_unmap(x);
+	xen_store_remove(x->store);
 	xen_shell_destroy(x->h, x->domid);
 	xen_store_remove(x->store);
 	errno = err;
@@ -126,6 +129,8 @@ static int attach(struct xen_platform *x, const void *records, size_t len)
 	if (xen_hv_query(x->h, domid, &q))
 		return xen_platform_host_failed(x);
 	x->generation = q.generation;
+	if (xen_store_attach(x->store, records, len, &x->restored))
+		return xen_platform_store_failed(x);
 	return map(x);
 }
 
@@ -232,16 +237,33 @@ int xen_standby_rehearse(struct platform *p, const void *records, size_t len)
 	return rc ? xen_platform_host_failed(x) : 0;
 }
 
-/* Nodes, and the daemon's connection: once. */
-static int introduce(struct xen_platform *x, const struct xen_image *i,
-		     const void *records, size_t len)
+/*
+ * Grants and ports; then the nodes, which let the backends attach.  As often as
+ * that fails, and once: from then on all of these are in use.  INV-38
+ */
+static int attach_backends(struct xen_platform *x, const struct xen_image *i,
+			   const void *records, size_t len)
+{
+	/* By a receiver before this one. */
+	if (x->restored)
+		return xen_store_attach(x->store, records, len, &x->restored) ?
+		       xen_platform_store_failed(x) : 0;
+	if (xen_state_load_early(x->h, x->domid, i, &x->grants))
+		return xen_platform_host_failed(x);
+	if (xen_store_restore(x->store, records, len))
+		return xen_platform_store_failed(x);
+	x->restored = true;
+	return 0;
+}
+
+/* The daemon's connection: once. */
+static int introduce(struct xen_platform *x, const struct xen_image *i)
 {
 	uint32_t port = xen_param(i->param, i->nparam, HVM_PARAM_STORE_EVTCHN);
 
 	if (x->introduced)
 		return 0;
-	if (xen_store_restore(x->store, records, len) ||
-	    xen_store_introduce(x->store, x->store_gfn, port,
+	if (xen_store_introduce(x->store, x->store_gfn, port,
 				xen_map_page(x->map, x->store_gfn)))
 		return xen_platform_store_failed(x);
 	x->introduced = true;
@@ -272,10 +294,9 @@ int xen_standby_load(struct platform *p, const void *records, size_t len,
 		put_back(x, &k);
 	free(k.bytes);
 	errno = err;
-	if (placed < 0 ||
-	    xen_state_load_early(x->h, x->domid, &i, &x->grants))
+	if (placed < 0)
 		return xen_platform_host_failed(x);
-	if (introduce(x, &i, records, len))
+	if (attach_backends(x, &i, records, len) || introduce(x, &i))
 		return -1;
 	/* @guest_time was true when this began.  INV-24 */
 	advance = guest_time - i.context->guest_time +
@@ -317,8 +338,35 @@ int xen_standby_activate(struct platform *p, uint64_t generation,
 	if (xc_domain_unpause(x->h->xch, x->domid))
 		return platform_fail(p, errno, "domain %u: cannot unpause: %s",
 				     x->domid, strerror(errno));
+	x->announce = xen_announce_start(xen_store_nodes(x->store), x->domid);
+	x->announce_err = x->announce ? 0 : errno;
 	unmap_aside(x);
 	return 0;
+}
+
+int xen_standby_served(struct platform *p)
+{
+	struct xen_platform *x = to_xen(p);
+	char why[XEN_ANNOUNCE_WHY_MAX];
+	int served, announced = 1;
+
+	if (!x->activated)
+		return platform_fail(p, EINVAL, "domain %u was not activated "
+				     "here", x->domid);
+	served = xen_backends_attached(x->store);
+	if (served <= 0) {
+		xen_platform_store_failed(x);
+		return served;
+	}
+	if (x->announce)
+		announced = xen_announce_done(x->announce, why);
+	else if (x->announce_err)
+		return platform_fail(p, x->announce_err, "the addresses of "
+				     "domain %u are not announced: %s",
+				     x->domid, strerror(x->announce_err));
+	if (announced < 0)
+		return platform_fail(p, EIO, "%s", why);
+	return announced;
 }
 
 int xen_standby_destroy(struct platform *p)

@@ -4,15 +4,17 @@
  *
  * DOC: Theory of Operation
  *
- * A domain has four subtrees (enum node_root).  The primary reads them once
+ * A domain has six subtrees (enum node_root).  The primary reads them once
  * and then only what a watch reports; the records are always those of the
  * whole.  The standby gets a subset under another name, chosen so that xl
  * lists and destroys it and that no daemon attaches to it: everything but the
- * console and other devices.  At the take-over all subtrees are replaced in
- * one transaction.
+ * console; and disks and network cards of its own, as a toolstack makes them,
+ * whose backends wait (xen_backend.c).  At the take-over the subtrees are
+ * replaced in one transaction, but for these backends: they then find the
+ * guest's frontends in the place of the standby's, and attach.
  *
- * Not carried over is what a daemon of the host has written about itself: the
- * terminal of the console.  Permissions for domains other than the guest and
+ * Not carried over is what a daemon or a driver of the host has written about
+ * itself: the terminal of the console, most of a backend.  Permissions for domains other than the guest and
  * the control domain are not carried over either: on another host these
  * numbers mean other domains.
  */
@@ -23,6 +25,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "libxc-ext/device.h"
+#include "libxc-ext/xen_backend.h"
 
 static const char standby_suffix[] = "--standby";
 
@@ -76,6 +81,10 @@ int xen_store_open(struct xen_store **out, struct xc_interface_core *xch,
 	snprintf(s->root[NODE_LIBXL], STORE_ROOT_MAX, "/libxl/%u", domid);
 	snprintf(s->root[NODE_CONSOLE], STORE_ROOT_MAX,
 		 "/local/domain/0/backend/console/%u", domid);
+	snprintf(s->root[NODE_VBD], STORE_ROOT_MAX,
+		 "/local/domain/0/backend/vbd/%u", domid);
+	snprintf(s->root[NODE_VIF], STORE_ROOT_MAX,
+		 "/local/domain/0/backend/vif/%u", domid);
 	n = (size_t)snprintf(s->root[NODE_VM], STORE_ROOT_MAX, "/vm/");
 	for (i = 0; i < 16; i++)
 		n += (size_t)snprintf(s->root[NODE_VM] + n, STORE_ROOT_MAX - n,
@@ -135,10 +144,10 @@ void store_touch(struct xen_store *s, enum node_root root, const char *path)
 	s->stale[s->nstale++] = (struct stale){ root, copy };
 }
 
-/* Of this host, and not for another one. */
-static bool local(enum node_root root, const char *path)
+bool store_local(enum node_root root, const char *path)
 {
-	return root == NODE_DOMAIN && !strcmp(path, "console/tty");
+	return (root == NODE_DOMAIN && !strcmp(path, "console/tty")) ||
+	       !device_travels(root, path);
 }
 
 static int read_perms(struct xen_store *s, const char *path, struct node *n)
@@ -207,7 +216,7 @@ static int read_tree(struct xen_store *s, enum node_root root, char *path,
 	int rc;
 
 	store_path(s, root, path, full);
-	if (local(root, path))
+	if (store_local(root, path))
 		return 0;
 	if (depth > NODE_DEPTH_MAX)
 		return store_fail(s, E2BIG, "%s: deeper than %d levels", full,
@@ -352,22 +361,31 @@ static bool write_node(struct xen_store *s, xs_transaction_t t,
 	return xs_set_permissions(s->xs, t, full, perms, nr);
 }
 
+/* A backend that waits would take the loss of its directory for its end. */
+static bool stays(enum node_root root)
+{
+	return root == NODE_VBD || root == NODE_VIF;
+}
+
 static bool write_all(struct xen_store *s, xs_transaction_t t,
 		      const struct nodes *l)
 {
 	size_t i;
 
 	for (i = 0; i < NODE_ROOTS; i++)
-		if (!xs_rm(s->xs, t, s->root[i]) && errno != ENOENT)
+		if (!stays((enum node_root)i) && !xs_rm(s->xs, t, s->root[i]) &&
+		    errno != ENOENT)
 			return false;
 	for (i = 0; i < l->n; i++)
-		if (!local(l->node[i].root, l->node[i].path) &&
+		if ((stays(l->node[i].root) ||
+		     !store_local(l->node[i].root, l->node[i].path)) &&
 		    !write_node(s, t, l, &l->node[i]))
 			return false;
 	return true;
 }
 
-/* Replace all that the domain has by @l, or change nothing. */
+/* Replace all that the domain has by @l, or change nothing; of backends
+ * nothing goes. */
 static int replace(struct xen_store *s, const struct nodes *l)
 {
 	unsigned int tries;
@@ -400,21 +418,37 @@ static int take(struct xen_store *s, struct nodes *l, const void *records,
 {
 	if (nodes_get(l, records, len, s->why, sizeof(s->why)))
 		return -1;
-	if (nodes_find(l, NODE_DOMAIN, "name"))
+	if (!nodes_find(l, NODE_DOMAIN, "name"))
+		store_fail(s, EPROTO,
+			   "no name of a domain among the xenstore records");
+	else if (!devices_check(l, s->why, sizeof(s->why)))
 		return 0;
 	nodes_free(l);
-	return store_fail(s, EPROTO,
-			  "no name of a domain among the xenstore records");
+	errno = EPROTO;
+	return -1;
+}
+
+/* The backends that wait are those of the build. */
+static int same_devices(struct xen_store *s, const struct nodes *l)
+{
+	char odd[DEVICE_TITLE_MAX];
+
+	if (!s->now.n || devices_same(&s->now, l, odd))
+		return 0;
+	return store_fail(s, EXDEV, "%s came, went or changed since the standby was built; protect the guest again",
+			  odd);
 }
 
 int xen_store_verify(struct xen_store *s, const void *records, size_t len)
 {
 	struct nodes l = { 0 };
+	int rc;
 
 	if (take(s, &l, records, len))
 		return -1;
+	rc = same_devices(s, &l);
 	nodes_free(&l);
-	return 0;
+	return rc;
 }
 
 static bool below(const char *path, const char *top)
@@ -455,50 +489,104 @@ static int add_suffix(struct nodes *l)
 	return nodes_add(l, &n);
 }
 
+static void become(struct xen_store *s, struct nodes *l)
+{
+	nodes_free(&s->now);
+	s->now = *l;
+}
+
 int xen_store_standby(struct xen_store *s, const void *records, size_t len)
 {
 	struct nodes all = { 0 }, few = { 0 };
 	size_t i;
 	int rc;
 
-	rc = take(s, &all, records, len);
-	for (i = 0; i < all.n && !rc; i++)
+	/* Left by a domain that had this number before: not ours to use. */
+	if (take(s, &all, records, len) || xen_backends_close(s)) {
+		nodes_free(&all);
+		return -1;
+	}
+	for (i = 0, rc = 0; i < all.n && !rc; i++)
 		if (for_standby(&all.node[i]))
 			rc = nodes_add(&few, &all.node[i]);
 	if (!rc)
-		rc = add_suffix(&few);
-	if (!rc)
+		rc = add_suffix(&few) ||
+		     devices_new(&all, s->domid, &few) ||
+		     devices_libxl(&all, s->domid, &few);
+	if (rc)
+		rc = store_fail(s, errno, "nodes of domain %u: %s", s->domid,
+				strerror(errno));
+	else
 		rc = replace(s, &few);
-	nodes_free(&all);
 	nodes_free(&few);
+	become(s, &all);
 	return rc;
+}
+
+int xen_store_attach(struct xen_store *s, const void *records, size_t len,
+		     bool *restored)
+{
+	char name[PLATFORM_NAME_MAX + sizeof(standby_suffix)], *suffix;
+	char path[STORE_PATH_MAX], *value;
+	struct nodes all = { 0 };
+
+	if (take(s, &all, records, len))
+		return -1;
+	become(s, &all);
+	store_path(s, NODE_DOMAIN, "name", path);
+	value = xs_read(s->xs, XBT_NULL, path, NULL);
+	if (!value)
+		return store_fail(s, errno, "standby domain %u has no name: %s",
+				  s->domid, strerror(errno));
+	snprintf(name, sizeof(name), "%s", value);
+	free(value);
+	suffix = strstr(name, standby_suffix);
+	*restored = !suffix || strcmp(suffix, standby_suffix);
+	return 0;
 }
 
 int xen_store_restore(struct xen_store *s, const void *records, size_t len)
 {
-	struct nodes l = { 0 };
+	struct nodes l = { 0 }, all = { 0 };
+	int rc;
 
-	if (take(s, &l, records, len))
+	if (take(s, &all, records, len))
 		return -1;
-	if (replace(s, &l)) {
-		nodes_free(&l);
+	rc = same_devices(s, &all);
+	if (rc || take(s, &l, records, len)) {
+		nodes_free(&all);
 		return -1;
 	}
-	nodes_free(&s->now);
-	s->now = l;
-	return 0;
+	become(s, &all);
+	nodes_drop(&l, NODE_VBD, "");
+	nodes_drop(&l, NODE_VIF, "");
+	if (devices_libxl(&s->now, s->domid, &l))
+		rc = store_fail(s, errno, "nodes of domain %u: %s", s->domid,
+				strerror(errno));
+	else
+		rc = xen_backends_ready(s) ? -1 : replace(s, &l);
+	nodes_free(&l);
+	return rc;
+}
+
+const struct nodes *xen_store_nodes(const struct xen_store *s)
+{
+	return &s->now;
 }
 
 int xen_store_remove(struct xen_store *s)
 {
-	static const enum node_root order[NODE_ROOTS] = {
+	static const enum node_root order[] = {
 		NODE_CONSOLE, NODE_DOMAIN, NODE_LIBXL, NODE_VM,
 	};
 	enum store_is now = store_look(s, NULL);
-	size_t n = now == STORE_ALIVE ? 1 : NODE_ROOTS, i;
+	size_t n = now == STORE_ALIVE ? 1 : sizeof(order) / sizeof(order[0]);
+	size_t i;
 
 	if (now == STORE_OTHER)
 		return 0;
+	if (xen_backends_close(s))
+		return -1;
 	for (i = 0; i < n; i++) {
 		const char *path = s->root[order[i]];
 

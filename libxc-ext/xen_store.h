@@ -6,7 +6,8 @@
  * 0, or -1 with errno and a sentence in xen_store_why().
  *
  * Primary:	open -> follow -> { settled -> save } ... -> close
- * Standby:	open -> standby -> restore -> introduce -> close, or remove
+ * Standby:	open -> standby, or attach -> restore -> introduce -> close;
+ *		or remove
  * Restored:	open -> follow -> { event -> reap } -> close
  */
 #ifndef KEMARI_XEN_STORE_H
@@ -16,6 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "libxc-ext/nodes.h"
 #include "libxc-ext/platform.h"
 #include "libxc-ext/records.h"
 
@@ -84,23 +86,38 @@ int xen_store_save(struct xen_store *s, struct recbuf *out, bool always);
 
 /* --- standby ----------------------------------------------------------- */
 
-/** xen_store_verify() - Would standby() and restore() take @records? */
+/**
+ * xen_store_verify() - Would standby() and restore() take @records?
+ *
+ * EPROTO malformed, or a device that may not be made here; EXDEV its devices
+ * are not those of the standby any more.
+ */
 int xen_store_verify(struct xen_store *s, const void *records, size_t len);
 
 /**
  * xen_store_standby() - Nodes of a standby domain, from save()'s records
  *
  * Name with "--standby" after it, type, UUID: enough for xl list and for
- * xl destroy to be clean.  Nothing that a console daemon or a backend would
- * attach to.  Call after the domain was created.
+ * xl destroy to be clean.  Nothing that a console daemon would attach to, and
+ * of disks and network cards what their backends begin with: see
+ * xen_backends_open().  Call after the domain was created.
  */
 int xen_store_standby(struct xen_store *s, const void *records, size_t len);
 
 /**
+ * xen_store_attach() - The standby of @records was made before, by another
+ * @restored:	Set if restore() was done, too
+ */
+int xen_store_attach(struct xen_store *s, const void *records, size_t len,
+		     bool *restored);
+
+/**
  * xen_store_restore() - All nodes, in one transaction, from save()'s records
  *
- * From here on xenconsoled attaches: the console page, grant frames and
- * event channels of the guest must be in place.
+ * From here on xenconsoled and the backends attach: all pages, the grant
+ * frames and event channels of the guest must be in place, and its disks
+ * nobody else's: they are looked at first, and what this host has cached of
+ * them is dropped.  On failure nothing is written.  INV-38, INV-40
  */
 int xen_store_restore(struct xen_store *s, const void *records, size_t len);
 
@@ -118,6 +135,9 @@ int xen_store_restore(struct xen_store *s, const void *records, size_t len);
 int xen_store_introduce(struct xen_store *s, uint64_t gfn, uint32_t port,
 			void *page);
 
+/** xen_store_nodes() - Those that standby(), attach() or restore() had */
+const struct nodes *xen_store_nodes(const struct xen_store *s);
+
 /** xen_store_lost_watches() - How many could not be made by introduce() */
 unsigned int xen_store_lost_watches(const struct xen_store *s);
 
@@ -127,7 +147,8 @@ unsigned int xen_store_lost_watches(const struct xen_store *s);
  * xen_store_remove() - Remove every node of the domain; none is fine
  *
  * With the domain alive: only the backend side goes, so that nothing of it
- * is in use when the domain is destroyed.  Call it before and after.  If its
+ * is in use when the domain is destroyed, and hotplug scripts undo what they
+ * did: up to BACKEND_CLOSE_MS and half of that.  Call it before and after.  If its
  * number belongs to another domain by now, nothing goes.
  */
 int xen_store_remove(struct xen_store *s);

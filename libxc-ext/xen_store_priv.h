@@ -57,6 +57,9 @@ int store_fail(struct xen_store *s, int err, const char *fmt, ...)
 void store_path(const struct xen_store *s, enum node_root root,
 		const char *path, char *out);
 
+/** store_local() - Is the node of this host, and not for another one? */
+bool store_local(enum node_root root, const char *path);
+
 /** store_touch() - Note that something at or below @path may have changed */
 void store_touch(struct xen_store *s, enum node_root root, const char *path);
 

@@ -97,7 +97,8 @@ void store_take(struct xen_store *s)
 				path += len + 1;
 			else
 				path = "";
-			store_touch(s, (enum node_root)root, path);
+			if (!store_local((enum node_root)root, path))
+				store_touch(s, (enum node_root)root, path);
 		}
 		free(event);
 	}

@@ -13,6 +13,8 @@
  *	linger_at		the end of a session does not wait longer for
  *				the primary to close
  *	retry_at		a step of take-over or destruction again
+ *	serve_by		devices that do not work by then are trouble;
+ *				the guest runs, nothing waits for them
  */
 #include "replicator/secondary_int.h"
 
@@ -28,6 +30,8 @@
 #define ABANDON		(10000 * MS)
 #define RETRY_FIRST	(2 * MS)
 #define RETRY_MAX	(1000 * MS)
+#define SERVE		(10000 * MS)
+#define SERVE_LOOK	(100 * MS)
 
 enum { APPLY_SLICE = 4096 };	/* pages between two looks at the link */
 
@@ -358,11 +362,34 @@ static void take_over(struct secondary *s)
 			   staging_view(s->staging)->generation + 1);
 	staging_move(s->staging, STAGING_TAKEN);
 	s->stage = STAGE_TAKEN;
+	s->serve_by = secondary_now(s) + SERVE;
 	secondary_fine(s);
 	report_say(s->report, REPORT_INFO, "took-over",
 		   "%s runs here from epoch %" PRIu64 " on, generation %" PRIu64,
 		   s->info.name, staging_view(s->staging)->committed,
 		   staging_view(s->staging)->generation);
+}
+
+/* Aside: the guest runs already. */
+static void see_served(struct secondary *s)
+{
+	uint64_t now = secondary_now(s);
+	int served;
+
+	if (!s->serve_by)
+		return;
+	served = s->platform->ops->served(s->platform);
+	if (served > 0) {
+		s->serve_by = 0;
+		secondary_fine(s);
+		report_say(s->report, REPORT_INFO, "served",
+			   "the devices of %s work", s->info.name);
+		return;
+	}
+	if (served < 0 || now >= s->serve_by)
+		secondary_trouble(s, "devices", "%s",
+				  platform_why(s->platform));
+	wake_at(s, now + SERVE_LOOK);
 }
 
 void secondary_fence_done(struct secondary *s, bool ok, const char *why)
@@ -471,9 +498,11 @@ static void advance(struct secondary *s)
 		case STAGE_DROP:
 			drop(s);
 			break;
+		case STAGE_TAKEN:
+			see_served(s);
+			break;
 		case STAGE_IDLE:
 		case STAGE_FENCE:
-		case STAGE_TAKEN:
 		case STAGE_OVER:
 			break;
 		}

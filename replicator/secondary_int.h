@@ -66,6 +66,8 @@ struct secondary {
 	bool forced;		/* an operator ordered the take-over */
 	bool end_ack_due;	/* DROP: the primary waits for it */
 	bool destroyed;		/* DROP: the shell is gone */
+	uint64_t serve_by;	/* TAKEN: its devices should work; 0: they do,
+				 * or it is not for us to see */
 	uint32_t end_reason;	/* enum wire_reason */
 
 	struct platform_info info;	/* of the standby; .name[0] 0: none */

@@ -50,8 +50,10 @@ static void set_state(const struct secondary *s, struct status *out)
 					 "the standby is being activated");
 		break;
 	case STAGE_TAKEN:
-		status_set(out, STATUS_FAILED_OVER, NULL,
-			   "the guest runs here");
+		status_set(out, STATUS_FAILED_OVER,
+			   *s->trouble ? s->trouble : NULL, "%s",
+			   *s->trouble ? s->trouble_text :
+					 "the guest runs here");
 		break;
 	case STAGE_DROP:
 	case STAGE_OVER:

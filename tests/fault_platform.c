@@ -108,6 +108,7 @@ OP(load,
 OP(activate,
    (struct platform *p, uint64_t generation, uint64_t new_generation),
    (next_of(p), generation, new_generation))
+OP(served, (struct platform *p), (next_of(p)))
 OP(destroy, (struct platform *p), (next_of(p)))
 
 static uint64_t faulty_now_ns(struct platform *p)
@@ -177,6 +178,7 @@ static const struct platform_ops faulty_ops = {
 	.rehearse = faulty_rehearse,
 	.load = faulty_load,
 	.activate = faulty_activate,
+	.served = faulty_served,
 	.destroy = faulty_destroy,
 };
 

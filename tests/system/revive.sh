@@ -1,12 +1,15 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# revive.sh - a running guest is captured, destroyed, re-created and goes on
+# revive.sh [--devices] - a running guest is captured, destroyed, re-created
+# and goes on
 #
 # On host a of the lab: a PVH guest with two vCPUs that checks its clocks,
 # timers and memory (tests/guest/clockcheck.c) lives through CYCLES (default
 # 3) deaths.  Judged by its console: each number of its count is there and
 # says the same each time, its clocks go on, it has seen nothing BAD, and its
 # kernel has no new warning.
+# With --devices it has a disk and a network card, both in use, which go on
+# with the host's own backends; nothing of them is left in the end.  INV-38
 set -eu
 cd "$(dirname "$0")/../.."
 lab=tests/lab/lab
@@ -14,6 +17,13 @@ work=build/check/revive
 name=revive
 cycles=${CYCLES:-3}
 vcpus=${VCPUS:-2}
+devices=''
+mac=00:16:3e:4b:00:64
+if [ "${1:-}" = --devices ]; then
+	devices=1
+	name=revive-io
+	work=build/check/revive-io
+fi
 mkdir -p $work
 
 fail() { echo "revive: FAIL: $*"; exit 1; }
@@ -43,11 +53,17 @@ if ! "$lab" status >/dev/null 2>&1; then
 fi
 "$lab" up
 "$lab" guest-image $work/$name.img --add build/guest-bin/clockcheck \
-	--init tests/guest/drill-init
+	--add build/guest-bin/ioload \
+	--init "tests/guest/$([ "$devices" ] && echo io || echo drill)-init"
 printf '%s\n' "name = \"$name\"" 'type = "pvh"' \
 	'kernel = "/boot/guest-vmlinuz"' "ramdisk = \"/root/$name.img\"" \
 	'memory = 128' 'maxmem = 128' "vcpus = $vcpus" \
 	'cmdline = "console=hvc0 quiet ms=50 mb=32 kmsg=1"' >$work/$name.cfg
+if [ "$devices" ]; then
+	printf '%s\n' 'disk = ["/root/revive.disk,raw,xvda,rw"]' \
+		"vif = [\"bridge=xenbr0,mac=$mac,ip=10.77.0.101\"]" >>$work/$name.cfg
+	on "dd if=/dev/zero of=/root/revive.disk bs=1M count=16 2>/dev/null"
+fi
 for f in img cfg; do
 	"$lab" put a $work/$name.$f /root/$name.$f
 done
@@ -56,18 +72,59 @@ on "chmod 755 /usr/local/bin/revive; xl destroy $name 2>/dev/null || true"
 log=$("$lab" log a $name)
 from=$(($(stat -c %s "$log" 2>/dev/null || echo 0) + 1))
 
+io() { console | grep -ao '^IO [0-9]*' | tail -n 1 | cut -d' ' -f2; }
+# shellcheck disable=SC2317 # called through until_true
+did_io() { [ "$(io || true)" -ge "$1" ] 2>/dev/null; }
+# shellcheck disable=SC2317 # called through until_true
+answers() { "$lab" client -- ping -c 3 -i 0.2 -W 2 10.77.0.100 >$work/ping; }
+
 # -e: no process of xl that cleans up when the domain dies.
 on "xl create -e /root/$name.cfg"
 until_true 180 "the guest counts" counted 50
+if [ "$devices" ]; then
+	until_true 60 "the guest writes to its disk" did_io 100
+	until_true 60 "the guest answers" answers
+	"$lab" client -- ping -i 0.1 10.77.0.100 >$work/pings &
+	pings=$!
+	"$lab" client -- python3 tests/tools/announcements.py eth0 \
+		>$work/announced &
+	listener=$!
+fi
 echo "revive: $cycles cycles of a guest with $vcpus vCPUs"
 on "revive $name --cycles $cycles" | tee $work/times || fail "revive failed"
 [ "$(grep -c '^cycle' $work/times)" -eq "$cycles" ] || fail "revive failed"
 last=$(count)
 until_true 120 "the guest counts on after N $last" counted $((last + 40))
+if [ "$devices" ]; then
+	until_true 60 "the disk goes on" did_io $(($(io) + 100))
+	until_true 60 "the guest answers again" answers
+	kill -INT "$pings"
+	wait "$pings" || true
+	tail -n 2 $work/pings
+	sleep 1
+	kill "$listener"
+	wait "$listener" || true
+	# For it, each time: to switches, an address that the toolstack knows,
+	# and the one made of its own; then by the guest itself, all it has.
+	for what in "rarp $mac" "arp $mac 10.77.0.101" \
+		"neighbour $mac fe80::216:3eff:fe4b:64" "arp $mac 10.77.0.100"
+	do
+		n=$(grep -c "$what" $work/announced || true)
+		echo "revive: announced $n times: $what"
+		[ "$n" -ge "$cycles" ] || fail "announced too seldom: $what"
+	done
+fi
 console >$work/console
 # Its watches came with it, or it would not answer.
 on "xl shutdown $name" || fail "the guest hears no more of xl"
+id=$(on "xl domid $name")
 on "xl destroy $name"
+if [ "$devices" ]; then
+	left=$(on "xenstore-ls -f | grep -e '/$id/' -e '/$id ' || true
+		ls /sys/bus/xen-backend/devices; losetup -a
+		ls /sys/class/net | grep '^vif' || true")
+	[ -z "$left" ] || fail "left after xl destroy: $left"
+fi
 
 # A line may be there twice, and the first time in part: the daemon may have
 # read it before the death.
