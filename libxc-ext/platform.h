@@ -11,7 +11,7 @@
  * here is thread-safe; nothing here decides when.
  *
  * Life of a primary:
- *	open -> check -> describe -> enable -> track
+ *	open -> check, rings -> describe -> enable -> track
  *	  -> the first copy: { harvest between stop and go, page } ...
  *	  -> epochs: stop -> settled -> begin -> save EARLY -> harvest -> page
  *	     -> save LATE -> [the standby commits] -> release -> drained -> go
@@ -37,6 +37,8 @@ enum {
 	PLATFORM_REASONS_MAX = 32,
 	PLATFORM_GFN_MAX = 1 << 30,	/* highest gfn + 1: 4 TiB */
 	PLATFORM_RANGES_MAX = 4096,
+	PLATFORM_RINGS_MAX = 256,	/* of disks and network cards */
+	PLATFORM_RING_NAME_MAX = 64,
 };
 
 enum platform_role { PLATFORM_NONE, PLATFORM_PRIMARY, PLATFORM_STANDBY };
@@ -62,6 +64,13 @@ enum platform_phase {
 struct gfn_range {
 	uint64_t first;
 	uint64_t count;
+};
+
+/** struct platform_ring - a ring that a backend of the host serves */
+struct platform_ring {
+	char name[PLATFORM_RING_NAME_MAX];	/* "disk xvda (51712) queue 0" */
+	uint32_t port;		/* the guest's event channel; one a ring */
+	bool output;		/* its requests are output */
 };
 
 /** struct platform_info - what does not change while a domain lives */
@@ -122,6 +131,12 @@ struct platform_ops {
 	 * (owned by @p, until the next check); *@n 0: yes. */
 	int (*check)(struct platform *p, const char **reasons, size_t *n);
 
+	/* The rings of its disks and network cards, in a steady order; each
+	 * must be behind a gate.  *@n is room, then number; ENOBUFS: wanted.
+	 * EXDEV: one cannot be protected, see check.  While protected: those
+	 * of enable, or of the first call after a restart. */
+	int (*rings)(struct platform *p, struct platform_ring *out, size_t *n);
+
 	/* Everything the other host needs to build the shell: records. */
 	int (*describe)(struct platform *p, struct recbuf *out);
 
@@ -152,7 +167,8 @@ struct platform_ops {
 
 	/* Stopped guest: 1 if its xenstore ring is at rest (no request or
 	 * transaction under way), 0 if it must run a little more
-	 * (platform_why() says for what), -1 on failure. */
+	 * (platform_why() says for what), -1 on failure.  EXDEV: its rings
+	 * are not those of rings() any more, for good. */
 	int (*settled)(struct platform *p);
 
 	/* Close the held set of the running epoch @epoch.  @merge: an older

@@ -206,6 +206,7 @@ static const struct platform_ops xen_ops = {
 	.ranges = xen_ranges,
 	.close = xen_close,
 	.check = xen_primary_check,
+	.rings = xen_rings_list,
 	.describe = xen_primary_describe,
 	.enable = xen_primary_enable,
 	.disable = xen_primary_disable,

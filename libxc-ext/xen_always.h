@@ -3,7 +3,8 @@
  * xen_always.h - pages that others write without log-dirty's knowledge
  *
  * shared_info and vcpu_info are written by Xen, the xenstore and console
- * rings by daemons (INV-12).  They are compared with what was harvested last,
+ * rings by daemons, the rings of disks and network cards by backends, which
+ * are frozen when a checkpoint is taken (INV-12).  They are compared with what was harvested last,
  * and what a checkpoint gets of them is the copy taken then, the rings'
  * indices before their data, not the live page: that may change in the pause.
  */
@@ -13,10 +14,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "libxc-ext/device_rings.h"
 #include "libxc-ext/xen_host.h"
 #include "libxc-ext/xen_map.h"
+#include "hypervisor/public/kemari.h"
 
-enum { XEN_ALWAYS_MAX = 256 };
+/* shared_info, xenstore, console; vcpu_info; rings. */
+enum { XEN_ALWAYS_MAX = 3 + KEMARI_MAX_VCPUS + DEVICE_PAGES_MAX };
 
 enum xen_always_kind { XEN_ALWAYS_PLAIN, XEN_ALWAYS_STORE, XEN_ALWAYS_CONSOLE };
 

@@ -20,6 +20,7 @@
 
 #include <xen/xen.h>
 #include "hypervisor/public/kemari.h"
+#include "libxc-ext/xen_disk.h"
 
 /* One per bit, lowest first. */
 static const char *const bit_text[] = {
@@ -53,8 +54,6 @@ _Static_assert(KEMARI_NO_HAP == 1u && KEMARI_NO_BALLOON ==
 static const struct {
 	const char *class, *what;
 } device_text[] = {
-	{ "vbd", "disk: its backend has no fence, not supported by this version" },
-	{ "vif", "network card: its backend has no fence, not supported by this version" },
 	{ "vfb", "framebuffer: cannot be replicated" },
 	{ "vkb", "keyboard and mouse: cannot be replicated" },
 	{ "9pfs", "9pfs: its server's state cannot be replicated" },
@@ -158,6 +157,11 @@ static const char *about(const char *class)
 	return "device of an unknown class: not supported";
 }
 
+static bool has_rings(const char *class)
+{
+	return !strcmp(class, "vbd") || !strcmp(class, "vif");
+}
+
 static void check_device(struct xen_reasons *r, struct xs_handle *xs,
 			 const char *top, const char *class, const char *id)
 {
@@ -173,7 +177,9 @@ static void check_device(struct xen_reasons *r, struct xs_handle *xs,
 		xen_reason(r, "device console/%s: a channel; the rule is the one console",
 			   id);
 	if (!console)
-		xen_reason(r, "device %s/%s: %s", class, id, about(class));
+		xen_reason(r, "device %s/%s: %s", class, id,
+			   has_rings(class) ? "the toolstack does not know it" :
+					      about(class));
 	free(backend);
 }
 
@@ -186,7 +192,9 @@ static void check_devices(struct xen_reasons *r, struct xs_handle *xs,
 	char path[256], *known;
 
 	for (i = 0; class && i < nclass; i++) {
-		if (!strcmp(class[i], "suspend"))
+		/* What the toolstack knows of these is xen_rings.c's. */
+		if (!strcmp(class[i], "suspend") ||
+		    (!seen && has_rings(class[i])))
 			continue;
 		snprintf(path, sizeof(path), "%s/%s", top, class[i]);
 		id = xs_directory(xs, XBT_NULL, path, &nid);
@@ -247,7 +255,7 @@ static int check_time(struct xen_reasons *r, xc_interface *xch,
 }
 
 int xen_check_domain(struct xen_reasons *r, struct xc_interface_core *xch,
-		     uint32_t domid)
+		     uint32_t domid, bool storage)
 {
 	char libxl[64], local[64];
 	struct xs_handle *xs;
@@ -274,6 +282,8 @@ int xen_check_domain(struct xen_reasons *r, struct xc_interface_core *xch,
 	check_devices(r, xs, local, libxl);
 	check_backends(r, xs, domid);
 	check_memory(r, xs, domid);
+	if (storage)
+		xen_disk_check(r, xs, domid);
 	rc = info.hvm ? check_time(r, xch, domid) : 0;
 	xs_close(xs);
 	return rc;

@@ -7,6 +7,7 @@
 #ifndef KEMARI_XEN_CHECK_H
 #define KEMARI_XEN_CHECK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -33,10 +34,10 @@ void xen_check_bits(struct xen_reasons *r, uint32_t bits);
  * xen_check_domain() - Add those that the toolstack's data show
  *
  * Kind and state of the domain, devices, device model, memory target, TSC
- * mode.  Reads only.
+ * mode; with @storage where its disks are, see xen_disk.h.
  * Return: 0, or -1 with errno if that cannot be found out
  */
 int xen_check_domain(struct xen_reasons *r, struct xc_interface_core *xch,
-		     uint32_t domid);
+		     uint32_t domid, bool storage);
 
 #endif

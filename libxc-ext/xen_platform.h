@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "libxc-ext/platform.h"
+#include "libxc-ext/device_rings.h"
 #include "libxc-ext/xen_always.h"
 #include "libxc-ext/xen_announce.h"
 #include "libxc-ext/xen_check.h"
@@ -54,6 +55,8 @@ struct xen_platform {
 	evtchn_port_t xce_port;
 	int epfd;			/* -1: not yet */
 	bool nodes_sent;		/* save() may leave them out */
+	struct device_rings rings;
+	bool rings_known;		/* their pages are in .always */
 	struct xen_reasons reasons;
 	const char *reason[PLATFORM_REASONS_MAX];
 
@@ -102,6 +105,24 @@ int xen_primary_guest_time(struct platform *p, uint64_t *ns);
 int xen_primary_release(struct platform *p, uint64_t generation,
 			uint64_t epoch);
 int xen_primary_drained(struct platform *p);
+
+/* --- xen_rings.c: its disks' and network cards' rings -------------------- */
+
+int xen_rings_list(struct platform *p, struct platform_ring *out, size_t *n);
+
+/* Add what speaks against protecting them; 0 or -1. */
+int xen_rings_check(struct xen_platform *x, struct xen_reasons *r);
+
+/* Find them, once; from then on their pages are always copied.  EXDEV: one
+ * cannot be protected. */
+int xen_rings_learn(struct xen_platform *x);
+
+/* Tell the hypervisor what to do with their notifications. */
+int xen_rings_set_policy(struct xen_platform *x);
+
+/* Stopped guest, xenstore at rest: are they still those?  0, or -1 with EXDEV.
+ * INV-36 */
+int xen_rings_same(struct xen_platform *x);
 
 /* Scan and map the domain, once; ranges() and page() need it. */
 int xen_primary_prepare(struct xen_platform *x);

@@ -86,6 +86,7 @@ static void unmap(struct xen_platform *x)
 	xen_platform_unmap(x);
 	xen_always_free(x->always);
 	x->always = NULL;
+	x->rings_known = false;
 }
 
 int xen_primary_prepare(struct xen_platform *x)
@@ -126,10 +127,13 @@ int xen_primary_check(struct platform *p, const char **reasons, size_t *n)
 		xen_check_bits(&x->reasons, bits);
 	else if (errno != EOPNOTSUPP)
 		return xen_platform_host_failed(x);
-	if (xen_check_domain(&x->reasons, x->h->xch, x->domid))
+	if (xen_check_domain(&x->reasons, x->h->xch, x->domid,
+			     x->storage != PLATFORM_XEN_UNSAFE))
 		return platform_fail(p, errno, "domain %u: cannot find out "
 				     "what it uses: %s", x->domid,
 				     strerror(errno));
+	if (xen_rings_check(x, &x->reasons))
+		return -1;
 	if (xc_domain_getinfolist(x->h->xch, x->domid, 1, &info) == 1 &&
 	    info.domain == x->domid &&
 	    info.nr_online_vcpus != info.max_vcpu_id + 1)
@@ -228,6 +232,7 @@ void xen_primary_close(struct xen_platform *x)
 	unbind(x);
 	xen_always_free(x->always);
 	x->always = NULL;
+	x->rings_known = false;
 }
 
 static int set_policy(struct xen_platform *x)
@@ -256,7 +261,10 @@ int xen_primary_enable(struct platform *p, uint64_t generation,
 			  KEMARI_MODE_NOTIFY, dirty_limit, &x->port))
 		return xen_platform_host_failed(x);
 	x->generation = generation;
-	if (!set_policy(x) && !bind(x) && !read_nodes(x))
+	/* The rings after the watches: what changes then is noticed. */
+	x->rings_known = false;
+	if (!set_policy(x) && !bind(x) && !read_nodes(x) &&
+	    !xen_rings_learn(x) && !xen_rings_set_policy(x))
 		return 0;
 	err = errno;
 	unbind(x);
@@ -404,9 +412,9 @@ int xen_primary_settled(struct platform *p)
 	if (need(x, true) || xen_primary_prepare(x))
 		return -1;
 	rc = xen_store_settled(x->store, xen_map_page(x->map, x->store_gfn));
-	if (rc <= 0)
-		platform_fail(p, rc ? errno : EAGAIN, "%s",
-			      xen_store_why(x->store));
+	if (rc > 0)
+		return xen_rings_same(x) ? -1 : 1;
+	platform_fail(p, rc ? errno : EAGAIN, "%s", xen_store_why(x->store));
 	return rc;
 }
 
@@ -486,7 +494,7 @@ int xen_primary_harvest(struct platform *p, uint64_t *gfn, size_t cap,
 	struct xen_platform *x = to_xen(p);
 	size_t reserve;
 
-	if (need(x, true) || xen_primary_prepare(x))
+	if (need(x, true) || xen_primary_prepare(x) || xen_rings_learn(x))
 		return -1;
 	reserve = xen_always_count(x->always);
 	if (cap < reserve) {

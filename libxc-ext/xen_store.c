@@ -280,16 +280,36 @@ static int refresh(struct xen_store *s)
 	return 0;
 }
 
-int xen_store_save(struct xen_store *s, struct recbuf *out, bool always)
+/* Learn what has changed.  At rest: settled() has waited for what the guest
+ * wrote.  What a tool of this host writes just now may travel with the next
+ * checkpoint. */
+static int look(struct xen_store *s, bool always)
 {
-	/* At rest: settled() has waited for what the guest wrote.  What a tool
-	 * of this host writes just now may travel with the next checkpoint. */
 	if (s->xw && s->rested && !always)
 		store_take(s);
 	else if (s->xw && store_sync(s))
 		return -1;
 	if (!s->xw)
 		s->all_stale = true;
+	return 0;
+}
+
+const struct nodes *xen_store_fresh(struct xen_store *s, bool *changed)
+{
+	if (look(s, false))
+		return NULL;
+	/* For save(), which could not tell any more. */
+	s->track.rewatched |= s->all_stale;
+	if (refresh(s))
+		return NULL;
+	*changed = s->unsaved;
+	return &s->now;
+}
+
+int xen_store_save(struct xen_store *s, struct recbuf *out, bool always)
+{
+	if (look(s, always))
+		return -1;
 	if (s->all_stale || s->track.rewatched) {
 		if (daemon_watches(s->domid, &s->now) && errno != ENOSYS)
 			return store_fail(s, errno,

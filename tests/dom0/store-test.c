@@ -429,7 +429,7 @@ static void cmd_check(void)
 	struct xen_reasons r = { .n = 0 };
 	size_t i;
 
-	if (xen_check_domain(&r, xch, domid))
+	if (xen_check_domain(&r, xch, domid, true))
 		die("check");
 	for (i = 0; i < r.n; i++)
 		printf("%s\n", r.text[i]);
