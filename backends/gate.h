@@ -6,7 +6,7 @@
  * the generation and the epoch; an older one is refused with ESTALE.
  * Conventions as in platform.h: 0, or -1 with errno.
  *
- * shut -> { freeze -> (capture) -> capture(N) -> thaw -> release(N) } -> open
+ * shut -> { freeze -> capture(N) -> thaw -> release(N) } ... -> open
  * A gate whose controller dies stays as it is.
  */
 #ifndef KEMARI_GATE_H
@@ -38,7 +38,8 @@ struct gate_ops {
 	 * EALREADY repeated. */
 	int (*release)(struct gate *g, uint64_t generation, uint64_t epoch);
 
-	/* No fence from here on: the domain goes on unprotected. */
+	/* No fence from here on: the domain goes on unprotected.  Thawed
+	 * too; idempotent.  A shut may follow: epochs then begin anew. */
 	int (*open)(struct gate *g, uint64_t generation);
 
 	/* Is there a ring behind this gate for event channel @port of the

@@ -28,8 +28,13 @@ int gate_order_shut(struct gate_order *o, uint64_t generation)
 	struct gate_order next = *o;
 	int r = enter(&next, generation);
 
-	if (r)
+	if (r && r != -EPERM)
 		return r;
+	if (next.opened) {
+		next.captured = 0;
+		next.released = 0;
+		next.opened = false;
+	}
 	*o = next;
 	return 0;
 }

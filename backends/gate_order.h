@@ -7,11 +7,12 @@
  *
  *	generation	0 is EINVAL; an older one is ESTALE; a newer one
  *			takes over, and its epochs start anew
- *	shut		idempotent
+ *	shut		idempotent; one that was opened begins anew
  *	freeze, thaw	idempotent, as a restarted controller repeats them
  *	capture		frozen (EAGAIN); epochs only go up (ERANGE)
  *	release		captured (ERANGE), once (EALREADY)
- *	open		ends it: all but open is EPERM for that generation
+ *	open		ends it: all but open and shut is EPERM for that
+ *			generation
  */
 #ifndef KEMARI_GATE_ORDER_H
 #define KEMARI_GATE_ORDER_H

@@ -17,7 +17,6 @@ struct gate_sim {
 	struct sim_world *world;
 	struct sim_domain *domain;
 	uint64_t serial;
-	uint64_t told;		/* req_prod, when waiting() said so */
 };
 
 static struct sim_fence *fence_of(struct gate *g)
@@ -52,22 +51,17 @@ static void forget(struct sim_fence *f, uint32_t n)
 		f->marks * sizeof(f->mark_epoch[0]));
 }
 
-static void shut(struct gate *g, struct sim_fence *f)
-{
-	if (f->closed)
-		return;
-	f->closed = true;
-	f->fence = req_prod(g);
-	f->marks = 0;
-}
-
 static int gate_sim_shut(struct gate *g, uint64_t generation)
 {
 	struct sim_fence *f = fence_of(g);
 
 	if (!f || gate_answer(gate_order_shut(&f->order, generation)))
 		return -1;
-	shut(g, f);
+	if (f->closed)
+		return 0;
+	f->closed = true;
+	f->fence = req_prod(g);
+	f->marks = 0;
 	return 0;
 }
 
@@ -136,26 +130,19 @@ static int gate_sim_covers(struct gate *g, uint32_t port)
 	return fence_of(g) ? port == SIM_PORT_DISK : -1;
 }
 
-/* The simulated frontend announces each of its requests. */
 static int gate_sim_event_fd(struct gate *g)
 {
-	(void)g;
-	return -1;
+	struct sim_fence *f = fence_of(g);
+
+	if (!f)
+		return -1;
+	f->watched = true;
+	return ((struct gate_sim *)g)->domain->gate_fd;
 }
 
 static int gate_sim_waiting(struct gate *g)
 {
-	struct gate_sim *s = (struct gate_sim *)g;
-	const struct sim_fence *f = fence_of(g);
-	uint64_t now;
-
-	if (!f)
-		return -1;
-	now = req_prod(g);
-	if (!f->closed || now <= f->fence || now == s->told)
-		return 0;
-	s->told = now;
-	return 1;
+	return fence_of(g) ? sim_met(((struct gate_sim *)g)->domain) : -1;
 }
 
 static void gate_sim_close(struct gate *g)
@@ -195,6 +182,5 @@ struct gate *gate_sim_open(struct sim_world *w, unsigned int host,
 	s->world = w;
 	s->domain = d;
 	s->serial = d->serial;
-	shut(&s->base, &d->gate);
 	return &s->base;
 }

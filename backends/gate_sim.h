@@ -18,10 +18,6 @@ struct sim_world;
 /**
  * gate_sim_open() - The gate of domain @domid on @host
  *
- * When this returns the fence stands where the guest's requests are now, or
- * where it stood.  To be opened before ops->enable of the platform: what is
- * queued in between is held, not lost.
- *
  * Return: closed by ops->close, or NULL: ENOENT no such domain, EIO the host
  * is off, ENOMEM.  Once the host is off every call fails with EIO; once the
  * domain is gone with ESRCH.

@@ -17,8 +17,8 @@
  * no such domain), ESTALE an older generation or another UUID (SHUT: another
  * than xenstore has), EINVAL a reserved field is not zero, the generation is 0
  * or the file speaks for another domain, ENOTCONN it speaks for none yet, EPERM
- * the gate of this generation was opened.  EAGAIN, ERANGE, EALREADY are those
- * of gate_order.h.
+ * the gate of this generation was opened (SHUT begins anew).  EAGAIN, ERANGE,
+ * EALREADY are those of gate_order.h.
  *
  * A gate ends by OPEN, or when xenstore has no such domain and no ring of it is
  * left.  A ring that the guest connects while the gate is shut is fenced from

@@ -129,6 +129,7 @@ static const struct platform_ops sim_ops = {
 	.ranges = sim_ranges,
 	.close = sim_close,
 	.check = sim_check_eligible,
+	.rings = sim_rings,
 	.describe = sim_describe,
 	.enable = sim_enable,
 	.disable = sim_disable,

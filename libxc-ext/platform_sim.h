@@ -64,6 +64,8 @@ struct sim_knobs {
 	uint32_t clear;		/* per mille of writes: page zeroed */
 	uint32_t console;	/* prints a line */
 	uint32_t disk;		/* queues a request */
+	uint32_t quiet;		/* per mille of those: without an event, as
+				 * the backend was awake */
 	uint32_t store;		/* begins a xenstore write */
 	uint32_t transaction;	/* per mille of those: a transaction that
 				 * needs the guest to run on */
@@ -112,7 +114,8 @@ int platform_open_sim(struct platform **out, struct sim_world *w,
 void sim_run(struct sim_world *w, uint64_t ns);
 
 /**
- * sim_run_to_event() - Let up to @ns pass, until an event waits for a platform
+ * sim_run_to_event() - Let up to @ns pass, until an event waits for a
+ *			platform, or for a gate whose event_fd was asked for
  * Return: whether one waits; so it may be at once
  */
 bool sim_run_to_event(struct sim_world *w, uint64_t ns);
@@ -145,6 +148,9 @@ int sim_lose_dirty(struct sim_world *w, unsigned int host, uint32_t domid);
  *		       with EXDEV while it is there */
 int sim_extra_frame(struct sim_world *w, unsigned int host, uint32_t domid,
 		    bool there);
+/** sim_other_rings() - The guest connects its disk anew, on another port;
+ *			settled() fails with EXDEV from then on */
+int sim_other_rings(struct sim_world *w, unsigned int host, uint32_t domid);
 /** sim_ineligible() - check() gives @reason; NULL: no more. Kept, not copied */
 int sim_ineligible(struct sim_world *w, unsigned int host, uint32_t domid,
 		   const char *reason);

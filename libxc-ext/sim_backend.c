@@ -114,6 +114,17 @@ static uint64_t disk_limit(const struct sim_domain *d,
 	return k->req_prod;
 }
 
+/* Requests behind the fence: said once for each place of the guest's. */
+static void look_at_fence(struct sim_domain *d, const struct sim_disk *k)
+{
+	struct sim_fence *f = &d->gate;
+
+	if (!f->closed || k->req_prod <= f->fence || k->req_prod == f->seen)
+		return;
+	f->seen = k->req_prod;
+	sim_meet(d);
+}
+
 static void disk_run(struct sim_world *w, struct sim_domain *d)
 {
 	struct sim_disk *k = sim_special(d, SIM_DISK);
@@ -129,6 +140,7 @@ static void disk_run(struct sim_world *w, struct sim_domain *d)
 		}
 		make_pending(d, SIM_PORT_DISK);
 	}
+	look_at_fence(d, k);
 	if (d->disk_at || d->disk_taken >= limit)
 		return;
 	/* The fence moves before the platform's release. */

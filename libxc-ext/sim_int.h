@@ -99,6 +99,9 @@ enum sim_life { SIM_FREE, SIM_LIVE, SIM_GONE };
 struct sim_fence {
 	struct gate_order order;
 	bool closed;		/* there is a fence */
+	bool met;		/* the backend met it, and nobody was told */
+	bool watched;		/* somebody waits for that */
+	uint64_t seen;		/* req_prod, when it was met last */
 	uint64_t fence;		/* requests up to here may be executed */
 	uint64_t mark[SIM_FENCES];	/* ... once this epoch is released */
 	uint64_t mark_epoch[SIM_FENCES];
@@ -122,6 +125,8 @@ struct sim_domain {
 	bool transaction;	/* open in the store */
 	bool nodes_known;	/* node_saved is of the last save() */
 	uint64_t node_saved[SIM_NODES];
+	uint64_t node_before[SIM_NODES];	/* ... and of the one before */
+	uint64_t node_epoch;	/* in which it was */
 	uint32_t next_vcpu;
 	uint32_t told;		/* 1 + reason: shutdown to be asked for */
 	const char *ineligible;
@@ -131,6 +136,7 @@ struct sim_domain {
 	enum platform_mode mode;
 	bool stopped;
 	bool lost;
+	bool other_rings;	/* than when it was protected */
 	bool extra_frame;	/* one that nobody knew of at the build */
 	bool tracking;
 	bool loaded;		/* standby */
@@ -149,6 +155,7 @@ struct sim_domain {
 	bool watched;		/* a primary's platform is open */
 	int event_fd;
 	int events;		/* enum platform_event */
+	int gate_fd;		/* readable: .gate.met */
 
 	/* Backends: when they act next on the host's clock, 0 idle. */
 	uint64_t console_at, store_at, disk_at;
@@ -211,6 +218,10 @@ void sim_domain_free(struct sim_world *w, struct sim_domain *d);
 /** sim_raise(), sim_drain() - Event fd readable, no more readable */
 void sim_raise(struct sim_domain *d, int event);
 void sim_drain(struct sim_domain *d);
+/** sim_meet(), sim_met() - The backend met the fence; did it, since the last
+ *			    call? */
+void sim_meet(struct sim_domain *d);
+bool sim_met(struct sim_domain *d);
 bool sim_runs(const struct sim_world *w, const struct sim_domain *d);
 uint64_t sim_guest_time(const struct sim_world *w, const struct sim_domain *d);
 
@@ -312,6 +323,7 @@ struct sim_domain *sim_dom(struct platform *p);
 /* Operations of the table in platform_sim.c. */
 int sim_check_eligible(struct platform *p, const char **reasons,
 		       size_t *n);
+int sim_rings(struct platform *p, struct platform_ring *out, size_t *n);
 int sim_describe(struct platform *p, struct recbuf *out);
 int sim_enable(struct platform *p, uint64_t generation,
 	       enum platform_mode mode, uint64_t dirty_limit);

@@ -74,6 +74,24 @@ int sim_check_eligible(struct platform *p, const char **reasons,
 	return 0;
 }
 
+int sim_rings(struct platform *p, struct platform_ring *out, size_t *n)
+{
+	const struct sim_domain *d = primary_dom(p);
+	size_t room = *n;
+
+	if (!d)
+		return -1;
+	*n = 1;
+	if (!room)
+		return platform_fail(p, ENOBUFS, "room for no ring, there is 1");
+	*out = (struct platform_ring){
+		.name = "disk", .port = SIM_PORT_DISK, .output = true,
+	};
+	if (d->other_rings)
+		out->port = SIM_PORTS;
+	return 0;
+}
+
 int sim_describe(struct platform *p, struct recbuf *out)
 {
 	const struct sim_domain *d = primary_dom(p);
@@ -251,6 +269,9 @@ int sim_settled(struct platform *p)
 				    NUM(s->req_prod));
 		return 0;
 	}
+	if (d->other_rings)
+		return platform_fail(p, EXDEV,
+				     "the disk is not that of the protection any more");
 	return 1;
 }
 

@@ -103,13 +103,18 @@ int sim_shell_parse(struct platform *p, const void *records, size_t len,
 
 /* --- a checkpoint ------------------------------------------------------- */
 
-/* The nodes that changed since they were last saved; all after track(). */
+/* The nodes that changed since they were last saved; all after track().  If
+ * this epoch's are saved again, what was saved may not have been heard. */
 static int save_nodes(struct sim_domain *d, struct recbuf *out)
 {
-	static const uint64_t none[SIM_NODES];
-	const uint64_t *old = d->nodes_known ? d->node_saved : none;
+	const uint64_t *old = d->node_before;
 	uint32_t i;
 
+	if (!d->nodes_known)
+		memset(d->node_before, 0, sizeof(d->node_before));
+	else if (!d->captured || d->node_epoch != d->captured)
+		memcpy(d->node_before, d->node_saved, sizeof(d->node_saved));
+	d->node_epoch = d->captured;
 	for (i = 0; i < SIM_NODES; i++)
 		if (d->node[i] != old[i] &&
 		    recbuf_add(out, REC_NODE, RECORD_MANDATORY | RECORD_STICKY,

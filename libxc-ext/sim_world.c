@@ -108,23 +108,28 @@ static void event_fds_close(struct sim_world *w)
 {
 	unsigned int h, i;
 
-	for (h = 0; h < w->knobs.hosts; h++)
-		for (i = 0; i < SIM_DOMAINS_MAX; i++)
+	for (h = 0; h < w->knobs.hosts; h++) {
+		for (i = 0; i < SIM_DOMAINS_MAX; i++) {
 			if (w->host[h].domain[i].event_fd > 0)
 				(void)close(w->host[h].domain[i].event_fd);
+			if (w->host[h].domain[i].gate_fd > 0)
+				(void)close(w->host[h].domain[i].gate_fd);
+		}
+	}
 }
 
 static int event_fds_open(struct sim_world *w)
 {
 	unsigned int h, i;
-	int fd;
 
 	for (h = 0; h < w->knobs.hosts; h++) {
 		for (i = 0; i < SIM_DOMAINS_MAX; i++) {
-			fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-			if (fd < 0)
+			struct sim_domain *d = &w->host[h].domain[i];
+
+			d->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+			d->gate_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+			if (d->event_fd < 0 || d->gate_fd < 0)
 				return -1;
-			w->host[h].domain[i].event_fd = fd;
 		}
 	}
 	return 0;
@@ -240,6 +245,24 @@ void sim_drain(struct sim_domain *d)
 	(void)!read(d->event_fd, &n, sizeof(n));
 }
 
+void sim_meet(struct sim_domain *d)
+{
+	uint64_t one = 1;
+
+	d->gate.met = true;
+	(void)!write(d->gate_fd, &one, sizeof(one));
+}
+
+bool sim_met(struct sim_domain *d)
+{
+	bool met = d->gate.met;
+	uint64_t n;
+
+	(void)!read(d->gate_fd, &n, sizeof(n));
+	d->gate.met = false;
+	return met;
+}
+
 struct sim_domain *sim_domain_new(struct sim_world *w, unsigned int host,
 				  uint32_t guest, uint32_t domid,
 				  uint32_t pages, uint32_t vcpus)
@@ -264,6 +287,7 @@ struct sim_domain *sim_domain_new(struct sim_world *w, unsigned int host,
 		return NULL;
 	}
 	sim_drain(d);
+	(void)sim_met(d);
 	*d = (struct sim_domain){
 		.life = SIM_LIVE,
 		.serial = ++w->serial,
@@ -274,6 +298,7 @@ struct sim_domain *sim_domain_new(struct sim_world *w, unsigned int host,
 		.vcpus = vcpus,
 		.mem = d->mem,
 		.event_fd = d->event_fd,
+		.gate_fd = d->gate_fd,
 	};
 	memset(d->mem, 0, (size_t)pages * PLATFORM_PAGE);
 	h->pages_used += pages;
@@ -416,6 +441,16 @@ int sim_extra_frame(struct sim_world *w, unsigned int host, uint32_t domid,
 	return 0;
 }
 
+int sim_other_rings(struct sim_world *w, unsigned int host, uint32_t domid)
+{
+	struct sim_domain *d = domain_or_enoent(w, host, domid);
+
+	if (!d)
+		return -1;
+	d->other_rings = true;
+	return 0;
+}
+
 int sim_ineligible(struct sim_world *w, unsigned int host, uint32_t domid,
 		   const char *reason)
 {
@@ -474,12 +509,16 @@ static void pass(struct sim_world *w, uint64_t ns)
 
 static bool event_waits(const struct sim_world *w)
 {
+	const struct sim_domain *d;
 	unsigned int h, i;
 
-	for (h = 0; h < w->knobs.hosts; h++)
-		for (i = 0; w->host[h].on && i < SIM_DOMAINS_MAX; i++)
-			if (w->host[h].domain[i].events)
+	for (h = 0; h < w->knobs.hosts; h++) {
+		for (i = 0; w->host[h].on && i < SIM_DOMAINS_MAX; i++) {
+			d = &w->host[h].domain[i];
+			if (d->events || (d->gate.met && d->gate.watched))
 				return true;
+		}
+	}
 	return false;
 }
 

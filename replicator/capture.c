@@ -2,7 +2,11 @@
 /*
  * capture.c - a stopped guest -> a whole checkpoint in the outbox
  *
- * Order: INV-9 to INV-13.  Every vCPU is stopped throughout.
+ * Order: INV-9 to INV-13.  Every vCPU is stopped throughout, and backends are
+ * frozen from before the held set is closed until the fences are noted: a
+ * response that is in a ring was written before, and so were the marks of the
+ * pages it filled and of its grant.  HARVEST takes the rings' pages, LATE the
+ * grant table after them.
  */
 #include "replicator/capture.h"
 
@@ -52,6 +56,7 @@ struct capture {
 	enum capture_step step;
 	struct recbuf state;
 	uint64_t guest_time, clock;
+	uint64_t froze_at, frozen_ns;
 	uint64_t *gfn;		/* gathered, with duplicates until PAGES */
 	size_t n, room;
 	uint64_t limit;		/* pages of one checkpoint */
@@ -110,6 +115,11 @@ void capture_reset(struct capture *c)
 	c->step = STEP_SETTLE;
 	c->n = 0;
 	recbuf_reset(&c->state);
+}
+
+uint64_t capture_frozen_ns(const struct capture *c)
+{
+	return c->frozen_ns;
 }
 
 const char *capture_why(const struct capture *c)
@@ -278,6 +288,7 @@ static int do_step(struct capture *c, struct epoch *e, uint64_t generation,
 		fail(c);
 		return r < 0 ? -1 : 1;
 	case STEP_FREEZE:
+		c->froze_at = p->ops->now_ns(p);
 		return g->ops->freeze(g, generation) ? gate_fail(c) : 0;
 	case STEP_BEGIN:
 		return begin_epoch(c, e, generation, cause);
@@ -296,7 +307,10 @@ static int do_step(struct capture *c, struct epoch *e, uint64_t generation,
 		r = g->ops->capture(g, generation, e->captured);
 		return r ? gate_fail(c) : 0;
 	case STEP_THAW:
-		return g->ops->thaw(g, generation) ? gate_fail(c) : 0;
+		if (g->ops->thaw(g, generation))
+			return gate_fail(c);
+		c->frozen_ns = p->ops->now_ns(p) - c->froze_at;
+		return 0;
 	case STEP_NUM:
 		break;
 	}
@@ -341,6 +355,8 @@ enum capture_result capture_run(struct capture *c, struct epoch *e,
 		r = do_step(c, e, generation, cause);
 		if (r > 0)
 			return CAPTURE_UNSETTLED;
+		if (r < 0 && c->step == STEP_SETTLE && errno == EXDEV)
+			return CAPTURE_CHANGED;
 		if (r < 0 && is_lost(c->step, errno))
 			return lose(c, e);
 		if (r < 0)

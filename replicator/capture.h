@@ -23,6 +23,7 @@ enum capture_result {
 	CAPTURE_FAILED,		/* capture_why(); may be tried again */
 	CAPTURE_UNSETTLED,	/* xenstore is busy: let the guest run on and
 				 * come again; capture_why() says with what */
+	CAPTURE_CHANGED,	/* it has other rings now: capture_why() */
 	CAPTURE_LOST,		/* not to be had any more: the epoch is torn */
 	CAPTURE_WHOLE,		/* it is in the outbox */
 };
@@ -74,6 +75,9 @@ enum capture_result capture_close(struct capture *c, struct epoch *e,
  * Return: 0, or -1: EAGAIN try again, else copy afresh
  */
 int capture_harvest(struct capture *c);
+
+/** capture_frozen_ns() - How long backends were frozen for the last one */
+uint64_t capture_frozen_ns(const struct capture *c);
 
 /** capture_why() - Sentence about the last result that was not WHOLE */
 const char *capture_why(const struct capture *c);

@@ -7,8 +7,10 @@
 
 #include <json-c/json.h>
 
+#include "backends/gate.h"
 #include "libxc-ext/platform.h"
 #include "replicator/commands.h"
+#include "replicator/eligible.h"
 #include "replicator/options.h"
 #include "replicator/probe.h"
 
@@ -39,25 +41,41 @@ static void print_text(const char *name, const char *to,
 				json_object_array_get_idx(reasons, i)));
 }
 
-static void add(struct json_object *reasons, const char *text)
+static void add(void *reasons, const char *text)
 {
 	json_object_array_add(reasons, json_object_new_string(text));
+}
+
+/* Here: the number of reasons, or -1 and @why. */
+static int collect_here(struct platform *p, struct json_object *reasons,
+			char *why)
+{
+	struct gate *g = eligible_gate(p, why);
+	int n;
+
+	if (!g)
+		add(reasons, why);
+	n = eligible(p, g, add, reasons, why);
+	if (g)
+		g->ops->close(g);
+	else if (n >= 0)
+		n++;
+	return n;
 }
 
 /* Everything against it, in @reasons; -1 if that could not be found out. */
 static int collect(struct platform *p, const struct options *o,
 		   struct platform_info *info, struct json_object *reasons)
 {
-	const char *sentence[PLATFORM_REASONS_MAX];
-	size_t i, n = PLATFORM_REASONS_MAX;
 	struct recbuf shell = { 0 };
-	char why[PROBE_WHY_MAX];
-	int rc = -1;
+	char why[PROBE_WHY_MAX] = "";
+	int n, rc = -1;
 
-	if (p->ops->info(p, info) || p->ops->check(p, sentence, &n))
+	if (p->ops->info(p, info))
 		goto out;
-	for (i = 0; i < n; i++)
-		add(reasons, sentence[i]);
+	n = collect_here(p, reasons, why);
+	if (n < 0)
+		goto out;
 	rc = 0;
 	if (n || !*o->host)
 		goto out;
@@ -67,7 +85,7 @@ static int collect(struct platform *p, const struct options *o,
 out:
 	if (rc)
 		fprintf(stderr, "kemari check: %s: %s\n", o->domain,
-			platform_why(p));
+			*why ? why : platform_why(p));
 	recbuf_free(&shell);
 	return rc;
 }
@@ -84,6 +102,8 @@ int cmd_check(const struct options *o)
 		fprintf(stderr, "kemari check: %s: %s\n", o->domain, why);
 		return 1;
 	}
+	if (o->unsafe_storage)
+		platform_xen_storage(p, PLATFORM_XEN_UNSAFE);
 	reasons = json_object_new_array();
 	if (!collect(p, o, &info, reasons)) {
 		status = json_object_array_length(reasons) ? 1 : 0;

@@ -9,9 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backends/gate.h"
 #include "libxc-ext/platform.h"
 #include "replicator/commands.h"
 #include "replicator/control.h"
+#include "replicator/eligible.h"
 #include "replicator/options.h"
 #include "replicator/run.h"
 
@@ -101,6 +103,25 @@ int cmd_status(const struct options *o)
 		       STATUS_TIMEOUT_MS, nobody_answers);
 }
 
+/* Gate and tap. */
+static int open_all(struct platform *p, uint64_t generation, char *why)
+{
+	struct gate *g = eligible_gate(p, why);
+	int r;
+
+	if (!g)
+		return -1;
+	r = g->ops->open(g, generation);
+	if (r)
+		snprintf(why, PLATFORM_WHY_MAX, "gate: %s", strerror(errno));
+	g->ops->close(g);
+	if (!r && p->ops->disable(p, generation)) {
+		snprintf(why, PLATFORM_WHY_MAX, "%s", platform_why(p));
+		r = -1;
+	}
+	return r;
+}
+
 /*
  * A guest whose controllers are gone altogether stays held: that is what they
  * leave behind (INV-30).  By order of an operator who vouches for the standby
@@ -117,10 +138,12 @@ static int release_orphan(const struct options *o)
 		fprintf(stderr, "kemari unprotect: %s: %s\n", o->domain, why);
 		return 1;
 	}
-	if (p->ops->query(p, &q) || (q.role == PLATFORM_PRIMARY &&
-				     p->ops->disable(p, q.generation))) {
+	if (p->ops->query(p, &q)) {
 		fprintf(stderr, "kemari unprotect: %s: %s\n", o->domain,
 			platform_why(p));
+	} else if (q.role == PLATFORM_PRIMARY &&
+		   open_all(p, q.generation, why)) {
+		fprintf(stderr, "kemari unprotect: %s: %s\n", o->domain, why);
 	} else if (q.role != PLATFORM_PRIMARY) {
 		fprintf(stderr, "kemari unprotect: %s is not protected by this "
 			"host\n", o->domain);

@@ -10,11 +10,11 @@
 #include "replicator/options.h"
 
 static const struct command commands[] = {
-	{ "check", "DOMAIN [--to HOST[:PORT]]", "tj", true, false, cmd_check,
+	{ "check", "DOMAIN [--to HOST[:PORT]]", "tjw", true, false, cmd_check,
 	  "can this guest be protected?" },
-	{ "protect", "DOMAIN --to HOST[:PORT] --plaintext", "tpedbou", true,
+	{ "protect", "DOMAIN --to HOST[:PORT] --plaintext", "tpedbouw", true,
 	  false, cmd_protect, "protect a running guest" },
-	{ "receive", "--listen ADDR[:PORT] --plaintext", "lpscbog", false,
+	{ "receive", "--listen ADDR[:PORT] --plaintext", "lpscbogw", false,
 	  false, cmd_receive, "hold the standby of a guest" },
 	{ "status", "[DOMAIN]", "j", false, true, cmd_status,
 	  "state and figures" },

@@ -51,6 +51,8 @@ static const struct opt {
 	  TIMEOUT_MS_MAX, "MS", "silence that makes the peer suspected" },
 	{ 'g', "grace", NUMBER, AT(grace_ms), GRACE_MS_MIN, GRACE_MS_MAX,
 	  "MS", "wait between suspicion and fence" },
+	{ 'w', "unsafe-storage", FLAG, AT(unsafe_storage), 0, 0, NULL,
+	  "disks on any storage, fenced or not: data may be lost" },
 	{ 'u', "unsafe-policy", POLICY, AT(unsafe), 0, 0, "none|hold",
 	  "weaken the output rule, for proofs that it matters" },
 };

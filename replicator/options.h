@@ -56,6 +56,7 @@ struct options {
 	uint32_t timeout_ms;		/* silence that makes suspicious */
 	uint32_t grace_ms;		/* from suspicion to fence */
 	enum unsafe_policy unsafe;
+	bool unsafe_storage;
 };
 
 /** struct command - one verb; options are a string of its letters */

@@ -37,6 +37,7 @@ struct outbox_facts {
 	uint32_t end_sent;		/* 1: END may have reached the standby */
 	uint32_t zero;
 	uint64_t room;			/* pages that a checkpoint may have */
+	uint64_t rings;			/* sum of the guest's; 0: not known */
 };
 
 /** struct outbox_checkpoint - the one that is not acknowledged */

@@ -9,6 +9,7 @@
  * One epoch, in order: epoch_cycle().  The copy before the first:
  * primary_copy_cycle().
  */
+#include "replicator/eligible.h"
 #include "replicator/primary_int.h"
 
 #include <assert.h>
@@ -96,21 +97,26 @@ static int complain(struct primary *p, const char *id, const char *what)
 	return -1;
 }
 
+static void ineligible(void *arg, const char *reason)
+{
+	const struct primary *p = arg;
+
+	report_say(p->report, REPORT_ERROR, "ineligible",
+		   "%s cannot be protected: %s", p->info.name, reason);
+}
+
 /* INV-32: every reason is named. */
 static int check_guest(struct primary *p)
 {
-	const char *reasons[PLATFORM_REASONS_MAX];
-	size_t n = 0;
+	char why[PLATFORM_WHY_MAX];
+	int n = eligible(p->platform, p->gate, ineligible, p, why);
 
-	if (p->platform->ops->check(p->platform, reasons, &n))
-		return complain(p, "check-failed", "check");
-	for (size_t i = 0; i < n; i++)
-		report_say(p->report, REPORT_ERROR, "ineligible",
-			   "%s cannot be protected: %s", p->info.name,
-			   reasons[i]);
 	if (!n)
 		return 0;
-	errno = EXDEV;
+	if (n < 0)
+		report_say(p->report, REPORT_ERROR, "check-failed", "%s", why);
+	else
+		errno = EXDEV;
 	return -1;
 }
 
@@ -251,6 +257,7 @@ void primary_committed(struct primary *p)
 {
 	const struct outbox_checkpoint *c = outbox_checkpoint(p->outbox);
 	enum stats_cause why = c->cause == WIRE_CAUSE_TAP ? CAUSE_TAP :
+			       c->cause == WIRE_CAUSE_GATE ? CAUSE_GATE :
 			       c->cause == WIRE_CAUSE_TIMER ? CAUSE_TIMER :
 			       c->cause == WIRE_CAUSE_DIRTY ? CAUSE_DIRTY :
 			       c->cause == WIRE_CAUSE_FIRST ? CAUSE_FIRST :
@@ -284,7 +291,8 @@ static void epoch_cycle(struct primary *p)
 		if (!epoch_is_due(p) || primary_halt(p))
 			return;
 		/* What was held until now is in this epoch: said once. */
-		if (take_events(p) || p->stage != STAGE_BOUND)
+		if (take_events(p) || primary_take_gate(p) ||
+		    p->stage != STAGE_BOUND)
 			return;
 	}
 	for (;;) {
@@ -340,8 +348,9 @@ void primary_granted(struct primary *p)
 	primary_fine(p, "copy-afresh");
 	p->cause = WIRE_CAUSE_OPERATOR;	/* so that let_out() lets all out */
 	if (p->stage == STAGE_END) {
-		primary_leave(p, p->facts.ending == WIRE_REASON_UNPROTECT ?
-					 PRIMARY_UNPROTECTED : PRIMARY_ENDED);
+		primary_leave(p, p->given_up ? PRIMARY_REFUSED :
+			      p->facts.ending == WIRE_REASON_UNPROTECT ?
+				      PRIMARY_UNPROTECTED : PRIMARY_ENDED);
 	} else if (p->stage == STAGE_ALONE || p->stage == STAGE_BOUND) {
 		report_say(p->report, REPORT_WARN, "resync",
 			   "the standby has no claim any more: copying afresh");
@@ -450,17 +459,18 @@ static void yield(struct primary *p)
 		p->stage = STAGE_OVER;
 }
 
-/* A guest that is no more needs no tap opened. */
+/* A guest that is no more needs neither opened.  INV-37 */
 static int open_tap(struct primary *p)
 {
-	if (!p->enabled || p->gone)
+	if (!(p->enabled || p->gate_shut) || p->gone)
 		return 0;
 	/* INV-1, INV-8: nobody may be left who could take over. */
 	if (p->epoch.bound)
 		return primary_stumble(p, "open tap", "the standby is bound");
-	if (p->gate->ops->open(p->gate, p->facts.generation))
-		return primary_stumble(p, "open gate", strerror(errno));
-	if (p->platform->ops->disable(p->platform, p->facts.generation) &&
+	if (primary_open_gate(p))
+		return -1;
+	if (p->enabled &&
+	    p->platform->ops->disable(p->platform, p->facts.generation) &&
 	    errno != ESRCH && errno != ENOENT)
 		return primary_stumble_platform(p, "disable");
 	p->enabled = false;
@@ -558,6 +568,14 @@ void primary_platform_event(struct primary *p)
 	if (p->stage == STAGE_OVER)
 		return;
 	take_events(p);
+	advance(p);
+}
+
+void primary_gate_event(struct primary *p)
+{
+	if (p->stage == STAGE_OVER)
+		return;
+	primary_take_gate(p);
 	advance(p);
 }
 

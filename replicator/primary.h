@@ -49,8 +49,9 @@ enum primary_outcome {
 	PRIMARY_GOING,		/* not over */
 	PRIMARY_UNPROTECTED,	/* given up in order: the guest runs on */
 	PRIMARY_ENDED,		/* the guest ended, the standby is destroyed */
-	PRIMARY_REFUSED,	/* could not begin, or failed before the first
-				 * commit: the guest runs on unprotected */
+	PRIMARY_REFUSED,	/* could not begin, failed before the first
+				 * commit, or was given up as the guest has
+				 * other devices now: it runs on unprotected */
 	PRIMARY_SUPERSEDED,	/* the standby took over: the guest stays
 				 * stopped here and lets nothing out */
 };
@@ -98,6 +99,12 @@ void primary_writable(struct primary *p);
 
 /** primary_platform_event() - The platform's event_fd is readable */
 void primary_platform_event(struct primary *p);
+
+/** primary_gate_event() - The gate's event_fd is readable */
+void primary_gate_event(struct primary *p);
+
+/** primary_gate_is_shut() - Is that fd to be waited for now? */
+bool primary_gate_is_shut(const struct primary *p);
 
 /** primary_tick() - The deadline has come; harmless at any time */
 void primary_tick(struct primary *p);

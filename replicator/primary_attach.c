@@ -71,6 +71,9 @@ int primary_attach(struct primary *p)
 	p->stopped_at = p->went_at;
 	if (q.role == PLATFORM_NONE && !p->facts.bound) {
 		/* Killed before the tap was on, or after it was off. */
+		p->gate_shut = true;
+		if (primary_open_gate(p))
+			return -1;
 		outbox_drop(p->outbox);
 		epoch_init(&p->epoch, 1);
 		p->stage = STAGE_SHELL;
@@ -84,6 +87,9 @@ int primary_attach(struct primary *p)
 		errno = ENOENT;
 		return -1;
 	}
+	/* Nothing changes if it is shut as it should be (INV-30). */
+	if (primary_shut_gate(p))
+		return -1;
 	p->enabled = true;
 	place_epoch(p, &q);
 	p->capture = capture_new(pl, p->gate, p->outbox, p->facts.room);
@@ -92,13 +98,18 @@ int primary_attach(struct primary *p)
 	p->drain_since = p->went_at;
 	p->stage = p->facts.ending ? STAGE_END :
 		   p->facts.bound ? STAGE_BOUND : STAGE_COPY;
-	/* What came while nobody listened: output, or the guest's end. */
-	p->cause = q.held_running ? WIRE_CAUSE_TAP : 0;
+	/* What came while nobody listened: output, or the guest's end.  The
+	 * gate does not repeat what it told. */
+	p->cause = q.held_running ? WIRE_CAUSE_TAP :
+		   p->gate->ops->event_fd(p->gate) >= 0 ? WIRE_CAUSE_GATE : 0;
 	report_say(p->report, REPORT_INFO, "attached",
 		   "going on: epoch %" PRIu64 " runs, %" PRIu64 " captured, %" PRIu64 " released, checkpoint %s",
 		   q.running, q.captured, q.released,
 		   epoch_flight_str(p->epoch.flight));
 	if (q.shutdown)
 		primary_end(p, primary_shutdown_reason(&q));
+	else if (p->stage < STAGE_END && primary_know_rings(p) &&
+		 p->stage < STAGE_END)
+		return -1;
 	return 0;
 }

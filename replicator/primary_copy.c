@@ -20,7 +20,9 @@ enum {
 	COPY_ROUNDS = 8,	/* then the guest is stopped for the last one */
 	COPY_ENOUGH = 512,	/* ... or when so few pages are left */
 	RESERVE_PART = 4,	/* of a checkpoint's room, for what is not */
-	RESERVE_MAX = 1024,	/* counted by the dirty limit: pages */
+	RESERVE_MAX = 8192,	/* counted by the dirty limit: always-copied
+				 * pages, and reads of a disk that end while
+				 * the guest is stopped */
 };
 
 static uint64_t reserve(uint64_t room)
@@ -66,15 +68,22 @@ void primary_built(struct primary *p, uint64_t room)
 	p->copying = false;
 }
 
+/* INV-37: requests that no event will announce are held before the tap is on;
+ * a guest that cannot be tapped is not left behind a fence. */
 static int enable(struct primary *p)
 {
-	if (p->enabled)
-		return 0;
-	if (p->platform->ops->enable(p->platform, p->facts.generation,
-				     p->cfg.mode, dirty_limit(p)))
-		return primary_stumble_platform(p, "enable");
-	p->enabled = true;
-	return 0;
+	if (!p->enabled) {
+		if (primary_shut_gate(p))
+			return -1;
+		if (p->platform->ops->enable(p->platform, p->facts.generation,
+					     p->cfg.mode, dirty_limit(p))) {
+			primary_stumble_platform(p, "enable");
+			(void)primary_open_gate(p);
+			return -1;
+		}
+		p->enabled = true;
+	}
+	return p->rings_known ? 0 : primary_know_rings(p);
 }
 
 /* All pages count as clean from here on.  INV-15: other frames than the

@@ -193,8 +193,12 @@ int primary_capture(struct primary *p)
 		primary_trouble(p, "copy-afresh", "%s",
 				capture_why(p->capture));
 		return 0;
+	case CAPTURE_CHANGED:
+		primary_give_up(p, capture_why(p->capture));
+		return -1;
 	case CAPTURE_WHOLE:
 		settled(p);
+		stats_add(&p->stats.freeze_ns, capture_frozen_ns(p->capture));
 		p->sending = false;
 		return 0;
 	case CAPTURE_FAILED:

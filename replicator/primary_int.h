@@ -5,6 +5,7 @@
  * primary.c	   entry points and the order of stages
  * primary_guest.c what is done to the guest, and what went wrong
  * primary_copy.c  the first copy
+ * primary_gate.c  the gate before its backends, and its rings
  * primary_peer.c  what the standby says, and what follows from it
  * primary_view.c  status for people
  */
@@ -71,6 +72,10 @@ struct primary {
 				 * checkpoints may be sent */
 	bool standby_has_shell;
 	bool enabled;		/* the tap is on */
+	bool gate_shut;		/* it was, or may have been */
+	bool rings_known;	/* ... to be behind it, all of them */
+	bool given_up;		/* ending: it is not that guest any more */
+	unsigned int rings, fenced;
 	bool gone;		/* the domain is */
 	bool resuming;		/* RESUME of this connection is out */
 	bool asked;		/* END or ALONE of this connection is out */
@@ -154,6 +159,23 @@ int primary_drain(struct primary *p);
 /** primary_let_out() - Alone: let out what is held, then let the guest go.
  *			0 it runs; -1 failed or not drained yet */
 int primary_let_out(struct primary *p);
+
+/* --- primary_gate.c ------------------------------------------------------- */
+
+/** primary_shut_gate(), primary_open_gate() - 0, or -1 as above */
+int primary_shut_gate(struct primary *p);
+int primary_open_gate(struct primary *p);
+
+/** primary_take_gate() - Do requests wait?  Then p->cause says so.  0, -1 */
+int primary_take_gate(struct primary *p);
+
+/** primary_know_rings() - Once protected: are its rings behind the gate, and
+ *			   those of facts.rings?  0, -1 also if that ended it */
+int primary_know_rings(struct primary *p);
+
+/** primary_give_up() - The guest is not what its standby was made for: the
+ *			protection ends as by unprotect, with outcome REFUSED */
+void primary_give_up(struct primary *p, const char *why);
 
 /* --- primary_copy.c ------------------------------------------------------- */
 

@@ -96,6 +96,8 @@ void primary_state(const struct primary *p, struct status *out)
 	out->eligible = p->epoch.bound && p->facts.committed &&
 			!awaits_first(p);
 	out->link_up = p->peer.greeted;
+	out->rings = p->rings;
+	out->fenced = p->fenced;
 	out->copy_pages = p->progress.sent;
 	out->copy_total = p->progress.pages;
 	out->copy_round = p->stage == STAGE_COPY ? p->progress.round : 0;

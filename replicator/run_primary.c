@@ -19,6 +19,7 @@
 #include "libxc-ext/platform.h"
 #include "replicator/commands.h"
 #include "replicator/control.h"
+#include "replicator/eligible.h"
 #include "replicator/link.h"
 #include "replicator/link_tcp.h"
 #include "replicator/options.h"
@@ -55,7 +56,8 @@ struct protect {
 	struct control_call *leaving;	/* unprotect waits for the outcome */
 	struct link *link;		/* NULL: to be connected */
 	bool ever_up;
-	struct event *ev_platform, *ev_reconnect, *ev_term, *ev_int;
+	struct event *ev_platform, *ev_gate;
+	struct event *ev_reconnect, *ev_term, *ev_int;
 	struct run_timer *timer;
 	enum status_state shown;
 };
@@ -148,6 +150,16 @@ static void on_platform(evutil_socket_t fd, short what, void *arg)
 	proceed(r);
 }
 
+static void on_gate(evutil_socket_t fd, short what, void *arg)
+{
+	struct protect *r = arg;
+
+	(void)fd;
+	(void)what;
+	primary_gate_event(r->primary);
+	proceed(r);
+}
+
 static void on_tick(void *arg)
 {
 	struct protect *r = arg;
@@ -179,6 +191,7 @@ static struct status_facts facts(const struct protect *r)
 	return (struct status_facts){
 		.peer = r->address, .transport = "plaintext",
 		.policy = policy[r->o->unsafe], .life = r->life,
+		.unsafe_storage = r->o->unsafe_storage,
 	};
 }
 
@@ -214,19 +227,28 @@ static void on_control(void *arg, struct control_call *call, const char *line)
 	}
 }
 
-/* The platform's fd exists while the tap does. */
-static void watch_platform(struct protect *r)
+/* @ev waits for @fd from now on; -1: for nothing. */
+static void watch(struct protect *r, struct event **ev, int fd,
+		  event_callback_fn then)
 {
-	int fd = r->platform->ops->event_fd(r->platform);
-
-	if (r->ev_platform && event_get_fd(r->ev_platform) == fd)
+	if (*ev ? event_get_fd(*ev) == fd : fd < 0)
 		return;
-	if (r->ev_platform)
-		event_free(r->ev_platform);
-	r->ev_platform = fd < 0 ? NULL :
-		event_new(r->base, fd, EV_READ | EV_PERSIST, on_platform, r);
-	if (r->ev_platform)
-		event_add(r->ev_platform, NULL);
+	if (*ev)
+		event_free(*ev);
+	*ev = fd < 0 ? NULL :
+		event_new(r->base, fd, EV_READ | EV_PERSIST, then, r);
+	if (*ev)
+		event_add(*ev, NULL);
+}
+
+/* The platform's fd exists while the tap does; the gate's is readable for
+ * nothing when it is open. */
+static void watch_guest(struct protect *r)
+{
+	watch(r, &r->ev_platform, r->platform->ops->event_fd(r->platform),
+	      on_platform);
+	watch(r, &r->ev_gate, primary_gate_is_shut(r->primary) ?
+	      r->gate->ops->event_fd(r->gate) : -1, on_gate);
 }
 
 /* After every event: say what changed, set the timer, see if it is over. */
@@ -244,7 +266,7 @@ static void proceed(struct protect *r)
 	if (primary_outcome(r->primary) != PRIMARY_GOING)
 		event_base_loopbreak(r->base);
 	else
-		watch_platform(r);
+		watch_guest(r);
 	run_timer_set(r->timer, primary_deadline(r->primary),
 		      r->platform->ops->now_ns(r->platform));
 }
@@ -268,6 +290,8 @@ static int open_guest(struct protect *r)
 		fprintf(stderr, "kemari protect: %s: %s\n", r->o->domain, why);
 		return -1;
 	}
+	if (r->o->unsafe_storage)
+		platform_xen_storage(r->platform, PLATFORM_XEN_UNSAFE);
 	if (r->o->unsafe == UNSAFE_POLICY_NONE)
 		platform_xen_unsafe(r->platform, PLATFORM_XEN_NO_TAP);
 	else if (r->o->unsafe == UNSAFE_POLICY_HOLD)
@@ -279,11 +303,16 @@ static int open_engine(struct protect *r)
 {
 	uint64_t limit = r->o->dirty_limit;
 	struct primary_config c;
+	char why[PLATFORM_WHY_MAX];
 
-	r->gate = gate_none();
+	r->gate = eligible_gate(r->platform, why);
+	if (!r->gate) {
+		fprintf(stderr, "kemari protect: %s: %s\n", r->o->domain, why);
+		return -1;
+	}
 	r->outbox = outbox_open(r->outbox_fd, limit ? limit + OUTBOX_RESERVE :
 				OUTBOX_PAGES);
-	if (!r->gate || !r->outbox) {
+	if (!r->outbox) {
 		fprintf(stderr, "kemari protect: outbox: %s\n",
 			strerror(errno));
 		return -1;
@@ -332,6 +361,8 @@ static void close_all(struct protect *r)
 		r->link->ops->close(r->link);
 	if (r->ev_platform)
 		event_free(r->ev_platform);
+	if (r->ev_gate)
+		event_free(r->ev_gate);
 	if (r->ev_reconnect)
 		event_free(r->ev_reconnect);
 	if (r->ev_term)

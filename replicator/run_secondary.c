@@ -171,7 +171,7 @@ static void on_control(void *arg, struct control_call *call, const char *line)
 	struct status_facts f = {
 		.peer = *r->peer ? r->peer : "nobody yet",
 		.transport = "plaintext", .policy = "hold-and-drain",
-		.life = r->life,
+		.life = r->life, .unsafe_storage = r->o->unsafe_storage,
 	};
 	struct run_request q;
 	struct status s;
@@ -227,6 +227,10 @@ static int session_open(struct receiver *r)
 		fprintf(stderr, "kemari receive: %s\n", why);
 		return -1;
 	}
+	if (r->o->unsafe_storage)
+		platform_xen_storage(r->platform, PLATFORM_XEN_UNSAFE);
+	else if (r->o->fence)
+		platform_xen_storage(r->platform, PLATFORM_XEN_FENCED);
 	secondary_config_default(&c);
 	c.heartbeat = (uint64_t)r->o->heartbeat_ms * NS_PER_MS;
 	c.silence = (uint64_t)r->o->timeout_ms * NS_PER_MS;

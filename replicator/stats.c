@@ -10,6 +10,7 @@
 
 static const char *const cause_str[] = {
 	[CAUSE_TAP] = "output",
+	[CAUSE_GATE] = "requests",
 	[CAUSE_TIMER] = "timer",
 	[CAUSE_DIRTY] = "dirty-limit",
 	[CAUSE_FIRST] = "first-copy",
@@ -80,6 +81,8 @@ void stats_summarise(const struct stats *s, struct stats_summary *out)
 		out->dirty_pages_mean = sum / (double)s->dirty.used;
 	out->pause_ms_p50 = ms(&s->pause_ns, 50);
 	out->pause_ms_p99 = ms(&s->pause_ns, 99);
+	out->freeze_ms_p50 = ms(&s->freeze_ns, 50);
+	out->freeze_ms_p99 = ms(&s->freeze_ns, 99);
 	out->commit_ms_p50 = ms(&s->commit_ns, 50);
 	out->commit_ms_p99 = ms(&s->commit_ns, 99);
 }

@@ -16,6 +16,7 @@ enum { STATS_RECENT = 4096 };
 /* Why an epoch ended. */
 enum stats_cause {
 	CAUSE_TAP,	/* output was held */
+	CAUSE_GATE,	/* requests waited that no event announced */
 	CAUSE_TIMER,	/* max-epoch passed */
 	CAUSE_DIRTY,	/* the dirty limit stopped the guest */
 	CAUSE_FIRST,	/* end of a first copy */
@@ -38,6 +39,7 @@ struct stats {
 	uint64_t resumes;		/* reconnects without a copy */
 	uint64_t resyncs;		/* copies afresh */
 	struct stats_ring pause_ns;	/* stop to go */
+	struct stats_ring freeze_ns;	/* of backends, for a capture */
 	struct stats_ring commit_ns;	/* stop to acknowledgement */
 	struct stats_ring dirty;	/* pages of a checkpoint */
 };
@@ -48,6 +50,7 @@ struct stats_summary {
 	uint64_t cause[CAUSE_NUM];
 	double dirty_pages_mean;
 	double pause_ms_p50, pause_ms_p99;
+	double freeze_ms_p50, freeze_ms_p99;
 	double commit_ms_p50, commit_ms_p99;
 };
 

@@ -52,6 +52,8 @@ struct status {
 	bool link_up;
 	uint64_t copy_pages, copy_total; /* of the first copy */
 	unsigned int copy_round;	/* from 1; 0 no copy under way */
+	unsigned int rings, fenced;	/* of disks and network cards; those
+					 * whose requests are output */
 	struct stats_summary stats;
 };
 

@@ -72,6 +72,8 @@ static void add_stats(struct json_object *o, const struct stats_summary *t)
 	add_real(o, "dirty_pages_mean", t->dirty_pages_mean);
 	add_real(o, "pause_ms_p50", t->pause_ms_p50);
 	add_real(o, "pause_ms_p99", t->pause_ms_p99);
+	add_real(o, "freeze_ms_p50", t->freeze_ms_p50);
+	add_real(o, "freeze_ms_p99", t->freeze_ms_p99);
 	add_real(o, "commit_ms_p50", t->commit_ms_p50);
 	add_real(o, "commit_ms_p99", t->commit_ms_p99);
 }
@@ -93,6 +95,7 @@ char *status_json(const struct status *s, const struct status_facts *f)
 	add_str(o, "peer", f->peer);
 	add_str(o, "transport", f->transport);
 	add_str(o, "policy", f->policy);
+	add_str(o, "storage", f->unsafe_storage ? "unsafe" : "checked");
 	add_u64(o, "worker_restarts", f->life);
 	add_bool(o, "link_up", s->link_up);
 	add_bool(o, "eligible", s->eligible);
@@ -104,12 +107,29 @@ char *status_json(const struct status *s, const struct status_facts *f)
 	add_u64(o, "copy_round", s->copy_round);
 	add_u64(o, "copy_pages", s->copy_pages);
 	add_u64(o, "copy_total", s->copy_total);
+	add_u64(o, "rings", s->rings);
+	add_u64(o, "rings_fenced", s->fenced);
 	add_stats(o, &s->stats);
 	if (asprintf(&text, "%s\n", json_object_to_json_string_ext(o,
 			JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED)) < 0)
 		text = NULL;
 	json_object_put(o);
 	return text;
+}
+
+/* Those that there were. */
+static void print_causes(FILE *out, const struct stats_summary *t)
+{
+	const char *before = "  caused by     ";
+
+	for (int i = 0; i < CAUSE_NUM; i++) {
+		if (!t->cause[i])
+			continue;
+		fprintf(out, "%s%s %" PRIu64, before, stats_cause_str(i),
+			t->cause[i]);
+		before = ", ";
+	}
+	fprintf(out, "\n");
 }
 
 char *status_text(const struct status *s, const struct status_facts *f)
@@ -145,9 +165,19 @@ char *status_text(const struct status *s, const struct status_facts *f)
 			"  commit        %.1f ms median, %.1f ms p99\n",
 			t->checkpoints, t->dirty_pages_mean, t->pause_ms_p50,
 			t->pause_ms_p99, t->commit_ms_p50, t->commit_ms_p99);
+	if (s->role == PLATFORM_PRIMARY && t->checkpoints)
+		print_causes(out, t);
+	if (s->rings)
+		fprintf(out, "  rings         %u, %u of them fenced\n"
+			"  freeze        %.2f ms median, %.2f ms p99\n",
+			s->rings, s->fenced, t->freeze_ms_p50,
+			t->freeze_ms_p99);
 	if (strcmp(f->policy, "hold-and-drain"))
 		fprintf(out, "  WARNING       policy %s: output is not safe\n",
 			f->policy);
+	if (f->unsafe_storage)
+		fprintf(out, "  WARNING       unsafe storage: written data may "
+			"be lost\n");
 	fclose(out);
 	return text;
 }

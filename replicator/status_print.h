@@ -16,6 +16,7 @@ struct status_facts {
 	const char *transport;	/* "plaintext" */
 	const char *policy;	/* "hold-and-drain", or an unsafe one */
 	unsigned int life;	/* restarts of the worker */
+	bool unsafe_storage;	/* --unsafe-storage */
 };
 
 /**

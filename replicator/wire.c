@@ -202,7 +202,7 @@ static int check_ckpt_begin(const uint8_t *body, size_t len, char *why)
 	if (b.codec_state)
 		return bad(why, "checkpoint %" PRIu64 ": codec state %" PRIu64
 			   " is not 0", b.epoch, b.codec_state);
-	if (b.cause < WIRE_CAUSE_FIRST || b.cause > WIRE_CAUSE_OPERATOR ||
+	if (b.cause < WIRE_CAUSE_FIRST || b.cause > WIRE_CAUSE_GATE ||
 	    b.zero)
 		return bad(why, "checkpoint %" PRIu64 ": cause %u is unknown",
 			   b.epoch, b.cause);
@@ -326,6 +326,7 @@ const char *wire_cause_str(unsigned int cause)
 		[WIRE_CAUSE_DIRTY] = "dirty limit",
 		[WIRE_CAUSE_SHUTDOWN] = "shutdown",
 		[WIRE_CAUSE_OPERATOR] = "operator",
+		[WIRE_CAUSE_GATE] = "requests",
 	};
 
 	return name_of(names, sizeof(names) / sizeof(names[0]), cause);

@@ -190,6 +190,7 @@ enum wire_cause {
 	WIRE_CAUSE_DIRTY = 4,	/* dirty limit */
 	WIRE_CAUSE_SHUTDOWN = 5,
 	WIRE_CAUSE_OPERATOR = 6,
+	WIRE_CAUSE_GATE = 7,	/* requests wait that no event announced */
 };
 
 struct wire_ckpt_begin {

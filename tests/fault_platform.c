@@ -60,6 +60,9 @@ OP(ranges,
 OP(check,
    (struct platform *p, const char **reasons, size_t *n),
    (next_of(p), reasons, n))
+OP(rings,
+   (struct platform *p, struct platform_ring *out, size_t *n),
+   (next_of(p), out, n))
 OP(describe, (struct platform *p, struct recbuf *out), (next_of(p), out))
 OP(enable,
    (struct platform *p, uint64_t generation, enum platform_mode mode,
@@ -155,6 +158,7 @@ static const struct platform_ops faulty_ops = {
 	.ranges = faulty_ranges,
 	.close = faulty_close,
 	.check = faulty_check,
+	.rings = faulty_rings,
 	.describe = faulty_describe,
 	.enable = faulty_enable,
 	.disable = faulty_disable,

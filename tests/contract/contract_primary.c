@@ -91,6 +91,40 @@ static void case_describe_is_a_list(void **state)
 	contract_close(p);
 }
 
+/* Few or none, each with a name and a port of its own, the same each time. */
+static void case_rings_are_steady(void **state)
+{
+	static struct platform_ring a[PLATFORM_RINGS_MAX];
+	static struct platform_ring b[PLATFORM_RINGS_MAX];
+	struct platform *p = contract_primary_open(*state);
+	size_t n = PLATFORM_RINGS_MAX, m = PLATFORM_RINGS_MAX, none = 0, i, k;
+
+	assert_ok(p, p->ops->rings(p, a, &n));
+	assert_in_range(n, 0, PLATFORM_RINGS_MAX);
+	if (n) {
+		assert_fails(p, p->ops->rings(p, NULL, &none), ENOBUFS);
+		assert_int_equal(none, n);
+	}
+	for (i = 0; i < n; i++) {
+		assert_non_null(memchr(a[i].name, 0, sizeof(a[i].name)));
+		assert_string_not_equal(a[i].name, "");
+		assert_true(a[i].port > 0);
+		for (k = 0; k < i; k++)
+			assert_int_not_equal(a[i].port, a[k].port);
+	}
+	contract_close(p);
+
+	p = contract_sync(*state);
+	assert_ok(p, p->ops->rings(p, b, &m));
+	assert_int_equal(m, n);
+	for (i = 0; i < n; i++) {
+		assert_string_equal(a[i].name, b[i].name);
+		assert_int_equal(a[i].port, b[i].port);
+		assert_int_equal(a[i].output, b[i].output);
+	}
+	contract_finish(p);
+}
+
 static void case_no_standby_operations(void **state)
 {
 	struct platform *p = contract_primary_open(*state);
@@ -298,6 +332,7 @@ static const struct CMUnitTest cases[] = {
 	cmocka_unit_test(case_clocks_go_on),
 	cmocka_unit_test(case_eligible_guest_has_no_reasons),
 	cmocka_unit_test(case_ranges_cover_the_memory),
+	cmocka_unit_test(case_rings_are_steady),
 	cmocka_unit_test(case_describe_is_a_list),
 	cmocka_unit_test(case_no_standby_operations),
 	cmocka_unit_test(case_nothing_before_enable),

@@ -170,9 +170,11 @@ static void case_no_primary_operations(void **state)
 	struct platform *p = open_built(state);
 	struct recbuf b = { 0 };
 	uint64_t ns;
+	size_t n = 0;
 
 	assert_refused(p, p->ops->enable(p, CONTRACT_GENERATION,
 					 PLATFORM_SYNC, CONTRACT_DIRTY));
+	assert_fails(p, p->ops->rings(p, NULL, &n), ENOTSUP);
 	assert_fails(p, p->ops->stop(p), ENOTSUP);
 	assert_fails(p, p->ops->go(p), ENOTSUP);
 	assert_fails(p, p->ops->begin(p, CONTRACT_GENERATION, 1, false),

@@ -67,6 +67,7 @@ struct side {
 	struct platform *platform;
 	int event_fd;		/* its; a runner asks for it once */
 	struct gate *gate;
+	int gate_fd;
 	struct link *link;
 	struct report report;
 };
@@ -93,6 +94,7 @@ struct engine {
 	bool no_link;		/* none comes up any more */
 	FILE *recording;	/* if set: gets what the secondary hears */
 
+	uint64_t max_epoch;	/* of the primary */
 	uint64_t grace;		/* of the standby */
 	bool no_fence;
 	uint64_t fence_at;	/* it ends then; 0 it does not run */
@@ -288,12 +290,13 @@ static inline int engine_a_born(struct engine *e)
 	g = gate_sim_open(e->w, 0, DOMID);
 	assert_non_null(g);
 	e->a.event_fd = p->ops->event_fd(p);
+	e->a.gate_fd = g->ops->event_fd(g);
 	e->a.platform = fault_platform(p, &e->a.plan);
 	e->a.gate = fault_gate(g, &e->a.plan);
 	e->outbox = outbox_open(e->outbox_fd, CKPT_PAGES);
 	assert_non_null(e->outbox);
 	primary_config_default(&c);
-	c.max_epoch = 1 * MS;
+	c.max_epoch = e->max_epoch;
 	c.heartbeat = 2 * MS;
 	c.silence = 20 * MS;
 	c.settle_bound = 5 * MS;
@@ -364,6 +367,7 @@ static inline void engine_new(struct engine *e, uint64_t seed)
 	memset(e, 0, sizeof(*e));
 	k.pages = GUEST_PAGES;
 	e->seed = seed;
+	e->max_epoch = 1 * MS;
 	e->grace = 10 * MS;
 	e->w = sim_world_new(seed, &k);
 	assert_non_null(e->w);
@@ -391,9 +395,9 @@ static inline void engine_free(struct engine *e)
 
 /* --- time ------------------------------------------------------------------------- */
 
-static inline bool engine_readable(const struct side *s)
+static inline bool engine_readable(int fd)
 {
-	struct pollfd f = { .fd = s->event_fd, .events = POLLIN };
+	struct pollfd f = { .fd = fd, .events = POLLIN };
 
 	return poll(&f, 1, 0) == 1;
 }
@@ -438,9 +442,15 @@ static inline bool engine_act(struct engine *e)
 	}
 	e->running = &e->a;
 	/* One that cannot be taken is no reason to let time stand still. */
-	if (engine_listens(e) && engine_readable(&e->a)) {
+	if (engine_listens(e) && engine_readable(e->a.event_fd)) {
 		primary_platform_event(e->primary);
-		if (!engine_readable(&e->a))
+		if (!engine_readable(e->a.event_fd))
+			return true;
+	}
+	if (engine_listens(e) && primary_gate_is_shut(e->primary) &&
+	    engine_readable(e->a.gate_fd)) {
+		primary_gate_event(e->primary);
+		if (!engine_readable(e->a.gate_fd))
 			return true;
 	}
 	if (e->primary &&
@@ -562,7 +572,8 @@ static inline void engine_step(struct engine *e, uint64_t most)
 	}
 	if (did)
 		return;
-	if (engine_listens(e) && !engine_readable(&e->a))
+	if (engine_listens(e) && !engine_readable(e->a.event_fd) &&
+	    !engine_readable(e->a.gate_fd))
 		sim_run_to_event(e->w, engine_idle(e, most));
 	else
 		sim_run(e->w, engine_idle(e, most));

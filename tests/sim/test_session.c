@@ -336,6 +336,116 @@ static void test_ineligible(void **state)
 	finish(e);
 }
 
+static uint64_t disk_outputs(struct engine *e)
+{
+	const struct sim_output *o;
+	size_t n = sim_outputs(e->w, &o), disk = 0;
+
+	for (size_t i = 0; i < n; i++)
+		disk += o[i].port == SIM_PORT_DISK;
+	return disk;
+}
+
+/* INV-37: a disk that no event announces gets its checkpoints all the same,
+ * without waiting for the timer; also while the guest is copied. */
+static void test_quiet_disk(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 171; seed < 176; seed++) {
+		struct engine *e = &engine;
+		struct sim_knobs *k;
+		uint64_t before;
+
+		engine_new(e, seed);
+		k = sim_knobs(e->w);
+		k->quiet = 1000;
+		k->console = 0;
+		k->disk_ns = 100 * US;
+		e->max_epoch = 1000 * MS;
+		assert_int_equal(engine_start(e), 0);
+		assert_true(engine_until(e, 500 * MS, engine_committed_some));
+		assert_true(primary_view(e).stats.cause[CAUSE_GATE] >= 5);
+		assert_int_equal(primary_view(e).stats.cause[CAUSE_TAP], 0);
+		assert_int_equal(primary_view(e).stats.cause[CAUSE_TIMER], 0);
+		before = disk_outputs(e);
+		engine_run(e, 20 * MS);
+		assert_true(disk_outputs(e) > before + 5);
+		cut_power(e);
+		expect_take_over(e);
+	}
+}
+
+/* The same across a restart of the controller: what the dead one was told of
+ * is not forgotten (INV-30, INV-37). */
+static void test_quiet_restart(void **state)
+{
+	struct engine *e = &engine;
+	uint64_t before;
+
+	(void)state;
+	engine_new(e, 181);
+	sim_knobs(e->w)->quiet = 1000;
+	sim_knobs(e->w)->console = 0;
+	e->max_epoch = 1000 * MS;
+	assert_int_equal(engine_start(e), 0);
+	assert_true(engine_until(e, 500 * MS, engine_committed_some));
+	for (int i = 0; i < 10; i++) {
+		e->a.kill_at = e->a.plan.calls + (uint64_t)i;
+		while (e->primary)
+			engine_step(e, 1 * MS);
+		before = disk_outputs(e);
+		assert_true(engine_until(e, 100 * MS, engine_protected));
+		engine_run(e, 20 * MS);
+		assert_true(disk_outputs(e) > before);
+	}
+	cut_power(e);
+	expect_take_over(e);
+}
+
+/* INV-36: a guest with other rings than those that were checked is not
+ * captured: the protection ends, in order, and the guest runs on. */
+static void test_other_rings(void **state)
+{
+	struct engine *e = protected_guest(191);
+	uint64_t committed = e->acked;
+
+	(void)state;
+	assert_int_equal(sim_other_rings(e->w, 0, DOMID), 0);
+	assert_true(engine_until(e, 100 * MS, engine_primary_over));
+	assert_int_equal(primary_outcome(e->primary), PRIMARY_REFUSED);
+	assert_true(e->acked <= committed + 1);
+	assert_true(engine_runs(e, 0));
+	engine_a_die(e);
+	assert_true(engine_until(e, 2000 * MS, engine_empty_standby));
+	assert_false(engine_runs(e, 1));
+	finish(e);
+}
+
+/* The same if they changed while no controller was there, or at the start. */
+static void test_other_rings_unseen(void **state)
+{
+	struct engine *e = protected_guest(201);
+
+	(void)state;
+	e->a.kill_at = e->a.plan.calls;
+	while (e->primary)
+		engine_step(e, 1 * MS);
+	sim_other_rings(e->w, 0, DOMID);
+	while (!e->primary)
+		engine_step(e, 1 * MS);
+	assert_true(engine_until(e, 100 * MS, engine_primary_over));
+	assert_int_equal(primary_outcome(e->primary), PRIMARY_REFUSED);
+	assert_true(engine_runs(e, 0));
+	finish(e);
+
+	e = &engine;
+	engine_new(e, 202);
+	sim_other_rings(e->w, 0, DOMID);
+	assert_int_equal(engine_start(e), -1);
+	assert_true(engine_runs(e, 0));
+	finish(e);
+}
+
 /* The domain ID is taken on the other host: refused, the guest runs on. */
 static void test_id_taken(void **state)
 {
@@ -369,6 +479,10 @@ int main(void)
 		cmocka_unit_test(test_resync_waits),
 		cmocka_unit_test(test_unprotect_unheard),
 		cmocka_unit_test(test_ineligible),
+		cmocka_unit_test(test_quiet_disk),
+		cmocka_unit_test(test_quiet_restart),
+		cmocka_unit_test(test_other_rings),
+		cmocka_unit_test(test_other_rings_unseen),
 		cmocka_unit_test(test_id_taken),
 	};
 

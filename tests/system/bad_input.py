@@ -209,13 +209,17 @@ def orphan():
 
 
 def ineligible():
-    k.on("a", "sed -e 's/\"%s\"/\"vif\"/' /root/%s.cfg >/root/vif.cfg; "
-              "echo 'vif=[\"bridge=xenbr0\"]' >>/root/vif.cfg; "
-              "xl create /root/vif.cfg" % (NAME, NAME), timeout=120)
-    refused("a guest with a network card", "kemari check vif", 1, "vif")
-    refused("... is not protected either",
-            "kemari protect vif --to %s --plaintext" % TO, 1, "vif")
-    k.on("a", "xl destroy vif")
+    k.on("a", "dd if=/dev/zero of=/root/local.disk bs=1M count=1 2>/dev/null; "
+              "sed -e 's/\"%s\"/\"local\"/' /root/%s.cfg >/root/local.cfg; "
+              "echo 'disk=[\"/root/local.disk,raw,xvda,rw\"]' "
+              ">>/root/local.cfg; "
+              "xl create /root/local.cfg" % (NAME, NAME), timeout=120)
+    refused("a guest with a disk of this host", "kemari check local", 1,
+            "xvda", "storage that both hosts see")
+    refused("... and protect says the same",
+            "kemari protect local --to %s --plaintext" % TO, 1,
+            "xvda", "storage that both hosts see")
+    k.on("a", "xl destroy local")
     refused("domain 0", "kemari check 0", 1, "0")
 
 

@@ -300,7 +300,7 @@ class Stream:
         need(self.copied or self.paired, f"{what}: no copy before it")
         need(epoch > previous, f"{what}: does not follow {previous}")
         need((part, parts, codec, zero) == (0, 1, 0, 0), f"{what}: reserved")
-        need(1 <= cause <= 6 and (cause == 1) == self.copied,
+        need(1 <= cause <= 7 and (cause == 1) == self.copied,
              f"{what}: cause {cause}")
         # A checkpoint that was sent and not acknowledged comes again.
         if self.checkpoints and epoch == self.checkpoints[-1]["epoch"] and \

@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <poll.h>
 
 enum { DOMID = 3 };
 
@@ -119,10 +120,15 @@ static void generations(struct gate *g)
 
 	assert_ok(o->open(g, 6));
 	assert_ok(o->open(g, 6));
-	assert_errno(o->shut(g, 6), EPERM);
 	assert_errno(o->freeze(g, 6), EPERM);
 	assert_errno(o->release(g, 6, 2), EPERM);
-	assert_ok(o->shut(g, 7));
+	/* Shut again it begins anew: what was captured before is forgotten. */
+	assert_ok(o->shut(g, 6));
+	assert_errno(o->release(g, 6, 1), ERANGE);
+	assert_ok(o->freeze(g, 6));
+	assert_ok(o->capture(g, 6, 1));
+	assert_ok(o->release(g, 6, 1));
+	assert_ok(o->open(g, 6));
 	assert_ok(o->freeze(g, 7));
 }
 
@@ -187,6 +193,7 @@ static void test_sim_fence(void **state)
 
 	(void)state;
 	begin(&f, open_sim);
+	assert_ok(f.g->ops->shut(f.g, 1));
 	sim_run(f.w, 5 * MS);
 	assert_int_equal(disk_outputs(f.w), 0);
 	first = queued(f.w);
@@ -225,6 +232,7 @@ static void test_sim_frozen(void **state)
 
 	(void)state;
 	begin(&f, open_sim);
+	assert_ok(f.g->ops->shut(f.g, 1));
 	sim_run(f.w, 5 * MS);
 	assert_ok(f.g->ops->freeze(f.g, 1));
 	assert_ok(f.g->ops->capture(f.g, 1, 1));
@@ -252,6 +260,7 @@ static void test_sim_takeover(void **state)
 
 	(void)state;
 	begin(&f, open_sim);
+	assert_ok(f.g->ops->shut(f.g, 1));
 	assert_ok(f.g->ops->freeze(f.g, 1));
 	assert_ok(f.g->ops->capture(f.g, 1, 40));
 	sim_run(f.w, 5 * MS);
@@ -263,6 +272,14 @@ static void test_sim_takeover(void **state)
 	sim_run(f.w, 5 * MS);
 	assert_int_equal(disk_outputs(f.w), first);
 	end(&f);
+}
+
+static bool readable(struct gate *g)
+{
+	struct pollfd p = { .fd = g->ops->event_fd(g), .events = POLLIN };
+
+	assert_true(p.fd >= 0);
+	return poll(&p, 1, 0) == 1;
 }
 
 static void test_ports(void **state)
@@ -280,9 +297,13 @@ static void test_ports(void **state)
 	f.g = open_sim(&f);
 	assert_int_equal(f.g->ops->covers(f.g, SIM_PORT_DISK), 1);
 	assert_int_equal(f.g->ops->covers(f.g, SIM_PORT_CONSOLE), 0);
+	assert_ok(f.g->ops->shut(f.g, 1));
 	assert_int_equal(f.g->ops->waiting(f.g), 0);
+	assert_false(readable(f.g));
 	sim_run(f.w, 5 * MS);
+	assert_true(readable(f.g));
 	assert_int_equal(f.g->ops->waiting(f.g), 1);
+	assert_false(readable(f.g));
 	assert_int_equal(f.g->ops->waiting(f.g), 0);
 	end(&f);
 }

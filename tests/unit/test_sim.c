@@ -106,6 +106,7 @@ static void engine_begin(struct engine *e, uint64_t seed, enum sin sin,
 	if (sin != SIN_NO_FENCE) {
 		e->g = gate_sim_open(e->w, 0, DOMID);
 		assert_non_null(e->g);
+		assert_int_equal(e->g->ops->shut(e->g, 1), 0);
 	}
 	assert_int_equal(e->a->ops->enable(e->a, 1, PLATFORM_SYNC,
 					   DIRTY_LIMIT), 0);
