@@ -22,7 +22,7 @@ enum {
 	DEVICE_RING_PAGES_MAX = 16,	/* what XENBUS_MAX_RING_GRANTS says */
 	DEVICE_PAGES_MAX = 512,		/* of all rings of a guest */
 	DEVICE_PORTS_MAX = 4096,	/* event channels of a guest */
-	DEVICE_NAME_MAX = 40,
+	DEVICE_NAME_MAX = 48,
 	DEVICE_WHY_MAX = 200,
 };
 

@@ -38,7 +38,7 @@ enum {
 	PLATFORM_GFN_MAX = 1 << 30,	/* highest gfn + 1: 4 TiB */
 	PLATFORM_RANGES_MAX = 4096,
 	PLATFORM_RINGS_MAX = 256,	/* of disks and network cards */
-	PLATFORM_RING_NAME_MAX = 64,
+	PLATFORM_RING_NAME_MAX = 80,
 };
 
 enum platform_role { PLATFORM_NONE, PLATFORM_PRIMARY, PLATFORM_STANDBY };
