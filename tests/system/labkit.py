@@ -105,10 +105,10 @@ def guest_image(out, init, programs):
         os.path.join(ROOT, "tests", "guest", init))
 
 
-def create(host, name, image, vcpus=1, memory=128, args=""):
+def create(host, name, image, vcpus=1, memory=128, args="", more=""):
     """Put image and configuration on a host and start the guest."""
     conf = CONFIG % {"name": name, "memory": memory, "vcpus": vcpus,
-                     "args": args}
+                     "args": args} + more
     path = os.path.join(ROOT, "build", "check", name + ".cfg")
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, "w", encoding="utf-8") as f:

@@ -1,0 +1,178 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""io.py - disk and network card of a protected guest, while its host lives
+
+The guest writes numbered blocks and answers pings.  Under protection both go
+on; with the replication link cut no request reaches the disk and no packet the
+network (INV-1, INV-34), and nothing of it is lost when the link is back; a
+killed controller changes nothing (INV-30); a guest that gets another disk is
+given up in order (INV-36); and an unprotected one has no fence any more
+(INV-37).
+"""
+
+import os
+import re
+import sys
+import time
+
+import drill
+import labkit as k
+
+NAME = "io"
+GUEST = "10.77.0.100"
+DISK = "/root/io.disk"
+DEVICES = 'disk = ["%s,raw,xvda,rw"]\nvif = ["bridge=xenbr0"]\n' % DISK
+UNSAFE = ["--unsafe-storage"]	# files of each host: nothing is taken over
+LOG = "/var/log/kemari-protect.log"
+QUIET_S = 2
+
+
+def blocks(out):
+    """Number of the last block that the guest says it has written."""
+    said = [int(m[1]) for _, t in out.lines()
+            for m in [re.match(r"IO (\d+)$", t)] if m]
+    return said[-1] if said else -1
+
+
+def bad(out):
+    return [t for _, t in out.lines() if t.startswith("BAD")]
+
+
+def goes_on(out, what):
+    """The disk and the network do, from now on."""
+    n = blocks(out)
+    k.wait_for(what + ": the disk goes on", lambda: blocks(out) > n + 40, 60)
+    k.wait_for(what + ": the network goes on", answers, 30)
+    if bad(out):
+        raise k.DrillError("%s: the guest found: %s" % (what, bad(out)[0]))
+
+
+def answers():
+    return "1 packets received" in k.lab(
+        "client", "--", "ping", "-c", "1", "-W", "1", GUEST, check=False) or \
+        "1 received" in k.lab("client", "--", "ping", "-c", "1", "-W", "1",
+                              GUEST, check=False)
+
+
+def writes():
+    """Requests to write that host a's disk has seen."""
+    return k.on("a", "awk '{print $5}' /sys/block/loop0/stat")
+
+
+def ok(what):
+    print("ok - " + what, flush=True)
+
+
+def start(out):
+    k.guest_image(IMAGE, "io-init", ["clockcheck", "ioload"])
+    for host in "ab":
+        k.on(host, "dd if=/dev/zero of=%s bs=1M count=16 2>/dev/null" % DISK)
+    k.create("a", NAME, IMAGE, args="ms=50 mb=4", more=DEVICES)
+    goes_on(out, "unprotected")
+
+
+def refusals():
+    """What speaks against it is named; nothing is changed."""
+    code, text = k.rc("a", "kemari check " + NAME)
+    if not code or "storage that both hosts see" not in text:
+        raise k.DrillError("a disk of this host is not refused: " + text)
+    ok("a disk of this host alone is refused")
+    text = k.on("a", "kemari check %s --unsafe-storage" % NAME)
+    ok("without that rule: " + text)
+
+
+def protect(out):
+    k.protect("a", NAME, log=LOG, extra=UNSAFE)
+    s = k.wait_state("a", NAME, "protected")
+    if (s["rings"], s["rings_fenced"]) not in ((2, 2), (3, 2)):
+        raise k.DrillError("%d rings, %d fenced" % (
+            s["rings"], s["rings_fenced"]))
+    goes_on(out, "protected")
+    s = k.status("a", NAME)
+    print("  %d checkpoints: %s; pause %.2f ms, freeze %.3f ms (medians)" % (
+        s["checkpoints"], s["causes"], s["pause_ms_p50"],
+        s["freeze_ms_p50"]))
+    ok("disk and network go on under protection, %d rings" % s["rings"])
+
+
+def stall(out):
+    """Nothing leaves that the standby does not know."""
+    k.lab("cut", "repl", "a")
+    k.wait_state("a", NAME, "paused", 30)
+    before, silent = writes(), not answers()
+    time.sleep(QUIET_S)
+    if writes() != before or not silent or answers():
+        raise k.DrillError("the link is cut, and %s -> %s writes reached the "
+                           "disk, pings were answered: %s" % (
+                               before, writes(), answers()))
+    k.lab("heal", "repl", "a")
+    k.wait_state("a", NAME, "protected", 60)
+    goes_on(out, "link back")
+    ok("no request and no packet leaves while the link is cut")
+
+
+def restarts(out):
+    for i in range(5):
+        time.sleep(0.3 * i)
+        k.kill_worker("a", "protect")
+        k.wait_state("a", NAME, "protected", 60)
+        goes_on(out, "restart %d" % i)
+    ok("a killed controller finds the gate as it was")
+
+
+def ended():
+    return k.rc("a", "pidof kemari")[0] != 0
+
+
+def another_disk(out):
+    k.on("a", "dd if=/dev/zero of=/root/io2.disk bs=1M count=1 2>/dev/null; "
+              "xl block-attach %s /root/io2.disk,raw,xvdb,rw" % NAME)
+    k.wait_for("the protection ended", ended, 60)
+    said = k.on("a", "cat " + LOG)
+    if "not those of its protection any more" not in said:
+        raise k.DrillError("it is not said why: " + said[-600:])
+    goes_on(out, "given up")
+    k.wait_for("the standby gone",
+               lambda: k.rc("b", "xl list | grep -q " + NAME)[0] != 0, 60)
+    k.on("a", "xl block-detach %s xvdb" % NAME)
+    ok("a guest that gets another disk is given up, and runs on")
+
+
+def unprotect(out):
+    k.on("a", "kemari unprotect " + NAME)
+    k.wait_for("the protection ended", ended, 60)
+    goes_on(out, "unprotected again")
+    ok("unprotected, nothing is fenced any more")
+
+
+def main():
+    global IMAGE
+    IMAGE = os.path.join(k.ROOT, "build", "check", "io-guest.img")
+    os.makedirs(os.path.dirname(IMAGE), exist_ok=True)
+    drill.prepare()
+    out = k.Console("a", NAME)
+    try:
+        start(out)
+        refusals()
+        k.receive("b", extra=UNSAFE)
+        protect(out)
+        stall(out)
+        restarts(out)
+        another_disk(out)
+        protect(out)
+        unprotect(out)
+    except k.DrillError as e:
+        print("not ok - %s" % e)
+        for host, log in (("a", "protect"), ("b", "receive")):
+            print(k.rc(host, "tail -n 15 /var/log/kemari-%s.log" % log)[1])
+        return 1
+    finally:
+        k.lab("heal", "repl", "a", check=False)
+    k.stop_kemari()
+    for host in "ab":
+        k.destroy_all(host)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
