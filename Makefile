@@ -36,7 +36,7 @@ CFLAGS := -g $(OPT) $(WARN)
 LDFLAGS := $(filter -fsanitize%,$(OPT))
 LIBS := -levent_core -llz4 -lcrypto -ljson-c
 XEN_LIBS := -lxenctrl -lxenguest -lxencall -lxenforeignmemory -lxenevtchn \
-	-lxenstore -lxentoollog
+	-lxengnttab -lxenstore -lxentoollog
 
 ifeq ($(V),1)
 Q :=
@@ -123,6 +123,9 @@ help: ## this list
 $(call obj,$(XEN_C) $(DOM0_C) $(wildcard tests/unit/test_xen_*.c)): \
 	STD := -std=gnu11
 STD := -std=c11
+
+# The kernel's source under a harness of its headers.
+$(call obj,tests/unit/test_kemari_ring.c): CPPFLAGS += -Itests/unit/kernel
 
 $(B)/obj/%.o: %.c
 	@mkdir -p $(@D)

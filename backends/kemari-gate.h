@@ -13,9 +13,16 @@
  *
  *	SHUT -> { FREEZE -> CAPTURE(N) -> THAW -> RELEASE(N) } ... -> OPEN
  *
- * Errors common to them: ENODEV no gate is shut for this domain (but SHUT),
- * ESTALE an older generation or another UUID, EINVAL a reserved field is not
- * zero or the generation is 0, EPERM the gate of this generation was opened.
+ * Errors common to them: ENODEV no gate is shut for this domain (SHUT: there is
+ * no such domain), ESTALE an older generation or another UUID (SHUT: another
+ * than xenstore has), EINVAL a reserved field is not zero, the generation is 0
+ * or the file speaks for another domain, ENOTCONN it speaks for none yet, EPERM
+ * the gate of this generation was opened.  EAGAIN, ERANGE, EALREADY are those
+ * of gate_order.h.
+ *
+ * A gate ends by OPEN, or when xenstore has no such domain and no ring of it is
+ * left.  A ring that the guest connects while the gate is shut is fenced from
+ * its first request on.
  */
 #ifndef KEMARI_GATE_UAPI_H
 #define KEMARI_GATE_UAPI_H
@@ -56,7 +63,7 @@ struct kemari_gate_ring {
 	__u32 queue;
 	__u32 port;		/* the guest's event channel */
 	__u32 flags;
-	__u32 fence;
+	__u32 fence;		/* 0 if it is not fenced */
 	__u32 req_prod;		/* as the guest has it */
 	__u32 req_cons;
 	__u32 rsp_prod;		/* as the guest sees it */
@@ -97,16 +104,19 @@ struct kemari_gate_query {
 #define KEMARI_GATE_QUERY	_IOWR(KEMARI_GATE_IOC, 2, struct kemari_gate_query)
 
 /*
- * SHUT: the fence of each ring is where the guest's req_prod is now, the tree
- * of persistent grants is emptied and stays so.  EBUSY: some are in use still,
- * or a ring cannot be fenced; the gate is shut all the same, repeat.  Repeated
- * it changes nothing else.  A newer generation takes over.
+ * SHUT: nothing new is taken until all that was taken is answered (2 s at
+ * most); then the fence of each ring is where the guest's req_prod is.  The
+ * tree of persistent grants is emptied and stays so.  EBUSY: some requests are
+ * not answered yet, or a ring cannot be fenced; the gate is shut all the same
+ * and nothing is taken, repeat.  Repeated it changes nothing else.  A newer
+ * generation takes over, and what the older one captured is forgotten.
  * ATTACH: bind this file to a gate that is shut, after a restart.
  */
 #define KEMARI_GATE_SHUT	_IOW(KEMARI_GATE_IOC, 3, struct kemari_gate_call)
 #define KEMARI_GATE_ATTACH	_IOW(KEMARI_GATE_IOC, 4, struct kemari_gate_call)
 
-/* FREEZE: when it returns no ring of the domain is written to, until THAW. */
+/* FREEZE: when it returns no ring of the domain is written to, until THAW.
+ * EBUSY: SHUT has not returned 0 yet. */
 #define KEMARI_GATE_FREEZE	_IOW(KEMARI_GATE_IOC, 5, struct kemari_gate_call)
 /* CAPTURE: each ring's req_prod is the fence-to-be of .epoch.  Frozen. */
 #define KEMARI_GATE_CAPTURE	_IOW(KEMARI_GATE_IOC, 6, struct kemari_gate_call)
@@ -116,7 +126,8 @@ struct kemari_gate_query {
 #define KEMARI_GATE_RELEASE	_IOW(KEMARI_GATE_IOC, 8, struct kemari_gate_call)
 /* OPEN: no fence from here on; thawed too; backends are woken. */
 #define KEMARI_GATE_OPEN	_IOW(KEMARI_GATE_IOC, 9, struct kemari_gate_call)
-/* BEYOND: 1 if a ring of .port has requests beyond its fence, else 0. */
+/* BEYOND: 1 if a ring of .port has requests beyond its fence, else 0.  ENOENT:
+ * no ring has this port. */
 #define KEMARI_GATE_BEYOND	_IOW(KEMARI_GATE_IOC, 10, struct kemari_gate_call)
 
 /*

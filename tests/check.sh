@@ -58,6 +58,7 @@ if [ "${1:-}" = lab ]; then
 fi
 step packages mk deps || finish
 step hypervisor mk xen || finish
+step modules mk modules || finish
 step build mk -j2 all || finish
 step native-build mk -j2 native-programs
 step native mk check-native

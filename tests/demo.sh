@@ -5,7 +5,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 make --no-print-directory deps
-make --no-print-directory xen
+make --no-print-directory xen modules
 make --no-print-directory -j2 all
 trap 'tests/lab/lab down >/dev/null' EXIT
 tests/system/demo.py --report build/demo/report.json

@@ -19,13 +19,20 @@ mkdir -p $out
 }
 trap 'tests/lab/lab down >/dev/null' EXIT
 
-make --no-print-directory xen
+make --no-print-directory xen modules
 make --no-print-directory -j2 all native-programs
 
 if [ ! -f $out/revive.done ]; then
 	tests/lab/lab up
 	CYCLES=$REVIVES tests/system/revive.sh | tee $out/revive.log
 	touch $out/revive.done
+fi
+if [ ! -f $out/backends.done ]; then
+	tests/lab/lab up
+	tests/system/backend-pairs.py --out $out/backends.json \
+		>$out/backends.log || { cat $out/backends.log; exit 1; }
+	cat $out/backends.log
+	touch $out/backends.done
 fi
 # Seeds of the simulator, five hundred to a line.
 i=$(wc -l <$out/faults.log 2>/dev/null || echo 0)

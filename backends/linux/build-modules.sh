@@ -131,8 +131,9 @@ main()
 	release=${KERNEL:-$(newest_headers)}
 	headers=/lib/modules/$release/build
 	[ -f "$headers/Makefile" ] || headers=/usr/src/linux-headers-$release
-	[ -n "$release" ] && [ -f "$headers/Makefile" ] ||
+	if [ -z "$release" ] || [ ! -f "$headers/Makefile" ]; then
 		die "no headers of kernel ${release:-6.1}: run 'make deps'"
+	fi
 	[ -f "$source" ] || die "$source is not installed: run 'make deps'"
 
 	mkdir -p "$out"

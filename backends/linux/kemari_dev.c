@@ -233,19 +233,19 @@ static int __init kemari_init(void)
 
 	if (!xen_initial_domain())
 		return -ENODEV;
-	r = kemari_gate_init();
+	r = kemari_registry_init();
 	if (r)
 		return r;
 	r = misc_register(&gate_device);
 	if (r)
-		kemari_gate_exit();
+		kemari_registry_exit();
 	return r;
 }
 
 static void __exit kemari_exit(void)
 {
 	misc_deregister(&gate_device);
-	kemari_gate_exit();
+	kemari_registry_exit();
 }
 
 module_init(kemari_init);

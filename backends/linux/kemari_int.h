@@ -2,9 +2,10 @@
 /*
  * kemari_int.h - between the files of kemari-gate.ko
  *
- *	kemari_ring.c	one ring: order, fence, freeze; knows no domain's state
- *	kemari_gate.c	domains: registry, order of calls, all rings at once
- *	kemari_dev.c	/dev/kemari-gate
+ *	kemari_ring.c		one ring: order, fence, freeze; knows no domain's state
+ *	kemari_registry.c	domains, and the rings that register with them
+ *	kemari_gate.c		the calls on a domain: all of its rings at once
+ *	kemari_dev.c		/dev/kemari-gate
  */
 #ifndef KEMARI_INT_H
 #define KEMARI_INT_H
@@ -82,14 +83,24 @@ void kr_describe(struct kemari_ring *kr, struct kemari_gate_ring *out);
 /* Back to a ring that was never registered. */
 void kr_reset(struct kemari_ring *kr);
 
-/* --- kemari_gate.c ------------------------------------------------------ */
+/* --- kemari_registry.c -------------------------------------------------- */
 
-int kemari_gate_init(void);
-void kemari_gate_exit(void);
+int kemari_registry_init(void);
+void kemari_registry_exit(void);
 
 /* A reference, or NULL: nothing is known of @domid. */
 struct kemari_domain *kemari_domain_get(u32 domid);
+/* The same, but made if need be, and NULL is out of memory. */
+struct kemari_domain *kemari_domain_make(u32 domid);
+void kemari_domain_hold(struct kemari_domain *d);
 void kemari_domain_put(struct kemari_domain *d);
+
+/* The gate is gone.  Domain's lock held; the caller puts its reference. */
+void kemari_end_gate(struct kemari_domain *d);
+/* The UUID that xenstore has for @domid: 0, -ENOENT none, or an error of it. */
+int kemari_uuid_of(u32 domid, u8 uuid[16]);
+
+/* --- kemari_gate.c ------------------------------------------------------ */
 
 /* The calls of kemari-gate.h: 0 (BEYOND also 1), or an error number. */
 int kemari_shut(const struct kemari_gate_call *c);

@@ -1,0 +1,121 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# gate.sh - the gate of a running guest's disk, on host a of the lab
+#
+# The guest writes numbered records with 32 requests in flight; the disk is
+# served by slow-disk, which answers late and out of order on demand.
+# tests/dom0/gate-test.c says what is looked at; with the fence or the order
+# off it must notice.  Afterwards neither kernel has warned, and the modules can
+# be unloaded and loaded again; then a guest with two queues of two pages each.
+set -eu
+cd "$(dirname "$0")/../.."
+lab=tests/lab/lab
+work=build/check/gate
+name=gate
+mkdir -p $work
+
+fail() { echo "gate: FAIL: $*"; exit 1; }
+on() { "$lab" exec a -- sh -c "$1"; }
+
+# until_true SECONDS WHAT COMMAND...
+until_true()
+{
+	local end=$((SECONDS + $1)) what=$2
+	shift 2
+	until "$@"; do
+		[ $SECONDS -lt $end ] || fail "timed out: $what"
+		sleep 0.3
+	done
+}
+
+console() { tail -c "+$((from + 1))" "$log" 2>/dev/null | tr -d '\r'; }
+# shellcheck disable=SC2317 # called through until_true
+written() { console | grep -aq 'written [1-9]'; }
+# shellcheck disable=SC2317 # called through until_true
+served() { on 'grep -q . /sys/block/nbd0/pid 2>/dev/null'; }
+kernel_said() { on 'dmesg' | grep -aE 'WARNING|BUG|Call Trace|refcount|hung' || true; }
+
+gate_test() { "$lab" exec a -- gate-test "$id" /run/slow-disk "$@"; }
+
+# unsafe PARAMETER CASE: with it on, the case fails, and by what it looks at
+unsafe()
+{
+	local p=/sys/module/kemari_gate/parameters/$1
+	on "echo 1 >$p"
+	! gate_test "$2" >$work/out || fail "$1 is not noticed"
+	on "echo 0 >$p"
+	grep -q '^FAIL' $work/out || fail "gate-test: $(cat $work/out)"
+	echo "gate: $1 is noticed: $(grep -c '^FAIL' $work/out) failures"
+}
+
+# config VCPUS COMMAND-LINE
+config()
+{
+	printf '%s\n' "name = \"$name\"" 'type = "pvh"' "vcpus = $1" \
+		'kernel = "/boot/guest-vmlinuz"' \
+		"ramdisk = \"/root/$name.img\"" 'memory = 128' \
+		'disk = [ "phy:/dev/nbd0,xvda,w" ]' \
+		"cmdline = \"console=hvc0 quiet load=write,/dev/xvda,32 $2\"" \
+		>$work/$name.cfg
+	"$lab" put a $work/$name.cfg /root/$name.cfg
+}
+
+guest_kernel()
+{
+	console >$work/console
+	! grep -aiE 'blkload: .*:|xen-blkfront|vbd-|WARNING|BUG:' $work/console ||
+		fail "the guest's kernel"
+}
+
+start_guest()
+{
+	log=$("$lab" log a $name)
+	from=$(stat -c %s "$log" 2>/dev/null || echo 0)
+	on "slow-disk /dev/nbd0 /run/slow-disk </dev/null >/run/slow-disk.log 2>&1 &"
+	until_true 20 "slow-disk: $(on 'cat /run/slow-disk.log')" served
+	on "xl create /root/$name.cfg" >$work/out 2>&1 || fail "$(cat $work/out)"
+	until_true 60 "the guest writes" written
+	id=$(on "xl domid $name")
+}
+
+stop_guest()
+{
+	on "xl destroy $name"
+	until_true 20 "no backend left" on \
+		'! ls /sys/bus/xen-backend/devices | grep -q vbd'
+	# shellcheck disable=SC2016 # the host's shell
+	on 'kill $(cat /sys/block/nbd0/pid); rm -f /run/slow-disk'
+	until_true 20 "slow-disk ended" on '! test -e /sys/block/nbd0/pid'
+}
+
+"$lab" up
+"$lab" guest-image $work/$name.img --add build/guest-bin/blkload \
+	--init tests/guest/blk-init
+"$lab" put a $work/$name.img /root/$name.img
+config 1 ""
+for f in gate-test slow-disk; do
+	"$lab" put a build/dom0-bin/$f /usr/local/bin/$f
+done
+on "xl destroy $name 2>/dev/null; modprobe nbd; rm -f /run/slow-disk; true"
+kernel_said >$work/before
+
+start_guest
+gate_test all cycles || fail "gate-test"
+unsafe unsafe_no_order order
+unsafe unsafe_no_fence fence
+gate_test order fence || fail "gate-test"
+guest_kernel
+stop_guest
+kernel_said | diff $work/before - || fail "dom0's kernel"
+
+echo "gate: the modules come and go"
+on 'rmmod xen-netback xen-blkback && rmmod kemari-gate' || fail "rmmod"
+on 'modprobe xen-blkback max_queues=2 && modprobe xen-netback &&
+	test -c /dev/kemari-gate' || fail "modprobe"
+config 2 "front=max_queues=2,max_ring_page_order=1"
+start_guest
+gate_test many || fail "gate-test"
+guest_kernel
+stop_guest
+kernel_said | diff $work/before - || fail "dom0's kernel"
+echo "gate: ok"
