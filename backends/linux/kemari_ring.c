@@ -208,14 +208,14 @@ static void tell(struct kemari_ring *kr)
 }
 
 /* Lock held. */
-static bool final_check(struct kemari_ring *kr)
+static bool final_check(struct kemari_ring *kr, u32 at)
 {
 	struct kemari_back_ring *b = back_of(kr);
 	u32 armed;
 
 	if (!kr->gated)
-		return b->sring->req_prod != b->req_cons;
-	if (end_of(kr) != b->req_cons)
+		return b->sring->req_prod != at;
+	if (end_of(kr) != at)
 		return true;
 	if (!kr->settled || kr->broken)
 		return false;
@@ -228,22 +228,28 @@ static bool final_check(struct kemari_ring *kr)
 		WRITE_ONCE(b->sring->req_event, armed + 1);
 		virt_mb(); /* the guest sees it before we look again */
 	} while (look(kr) && kr->seen != armed);
-	if (end_of(kr) != b->req_cons)
+	if (end_of(kr) != at)
 		return true;
 	if (!kr->broken)
 		tell(kr);
 	return false;
 }
 
-bool kemari_ring_final_check(struct kemari_ring *kr)
+bool kemari_ring_final_check_at(struct kemari_ring *kr, u32 at)
 {
 	unsigned long flags;
 	bool more;
 
 	spin_lock_irqsave(kr->desc.lock, flags);
-	more = final_check(kr);
+	more = final_check(kr, at);
 	spin_unlock_irqrestore(kr->desc.lock, flags);
 	return more;
+}
+EXPORT_SYMBOL_GPL(kemari_ring_final_check_at);
+
+bool kemari_ring_final_check(struct kemari_ring *kr)
+{
+	return kemari_ring_final_check_at(kr, back_of(kr)->req_cons);
 }
 EXPORT_SYMBOL_GPL(kemari_ring_final_check);
 
@@ -339,6 +345,14 @@ void kemari_ring_write_end(struct kemari_ring *kr)
 	mutex_unlock(&kr->writer);
 }
 EXPORT_SYMBOL_GPL(kemari_ring_write_end);
+
+bool __kemari_ring_frozen(struct kemari_ring *kr)
+{
+	WRITE_ONCE(kr->skipped, true);
+	smp_mb(); /* the thaw sees it, or we see the thaw */
+	return READ_ONCE(kr->frozen);
+}
+EXPORT_SYMBOL_GPL(__kemari_ring_frozen);
 
 /* --- what the gate calls ------------------------------------------------ */
 
@@ -438,9 +452,10 @@ void kr_thaw(struct kemari_ring *kr)
 		notify = kr->gated && publish(kr);
 		spin_unlock_irqrestore(kr->desc.lock, flags);
 	} else {
-		kr->frozen = false;
-		kick = kr->skipped;
-		kr->skipped = false;
+		WRITE_ONCE(kr->frozen, false);
+		smp_mb(); /* see __kemari_ring_frozen() */
+		kick = READ_ONCE(kr->skipped);
+		WRITE_ONCE(kr->skipped, false);
 	}
 	mutex_unlock(&kr->writer);
 	if (notify)

@@ -152,14 +152,19 @@ static inline u32 kemari_ring_limit(struct kemari_ring *kr, u32 req_prod)
 }
 
 /**
- * kemari_ring_final_check() - RING_FINAL_CHECK_FOR_REQUESTS of a gated ring
+ * kemari_ring_final_check_at() - RING_FINAL_CHECK_FOR_REQUESTS of a gated ring
+ * @at:		how far the driver looked: req_cons, or the limit if what is
+ *		there is no whole packet yet
  *
  * Arms req_event beyond all that is visible, so that the next push raises an
  * event, and tells the gate of requests behind the fence.  Frozen, it leaves
  * the page alone and lets the thaw kick.  Taker, lock not held.
  *
- * Return: is there more to take now?
+ * Return: is there more than @at to take now?
  */
+bool kemari_ring_final_check_at(struct kemari_ring *kr, u32 at);
+
+/** kemari_ring_final_check() - The same where each request is a packet */
 bool kemari_ring_final_check(struct kemari_ring *kr);
 
 bool __kemari_ring_awaited(struct kemari_ring *kr);
@@ -193,6 +198,17 @@ static inline bool kemari_ring_unsettled(const struct kemari_ring *kr)
 bool kemari_ring_settle(struct kemari_ring *kr);
 
 /**
+ * kemari_ring_ordered() - Order?  True only for the taker: it makes it so
+ *
+ * Not so with unsafe_no_order, where the driver is to do what stock does.
+ */
+static inline bool kemari_ring_ordered(const struct kemari_ring *kr)
+{
+	return kemari_ring_gated(kr) && READ_ONCE(kr->settled) &&
+	       !kr->unordered;
+}
+
+/**
  * kemari_ring_packet() - Slots [@idx, @idx + @slots) belong together
  *
  * None of them is answered before this call, and req_cons is beyond them
@@ -221,5 +237,17 @@ bool kemari_ring_answer(struct kemari_ring *kr, u32 idx, const void *rsp);
  */
 bool kemari_ring_write_begin(struct kemari_ring *kr);
 void kemari_ring_write_end(struct kemari_ring *kr);
+
+bool __kemari_ring_frozen(struct kemari_ring *kr);
+
+/**
+ * kemari_ring_frozen() - Is this written ring frozen?  Then the thaw kicks
+ *
+ * For a writer that looks whether there is something to do.  Any context.
+ */
+static inline bool kemari_ring_frozen(struct kemari_ring *kr)
+{
+	return unlikely(READ_ONCE(kr->frozen)) && __kemari_ring_frozen(kr);
+}
 
 #endif

@@ -326,6 +326,42 @@ static void test_frozen(void **state)
 	assert_int_equal(w->kicks, 2);
 	assert_true(kemari_ring_write_begin(&w->kr));
 	kemari_ring_write_end(&w->kr);
+
+	/* A writer that only looked is called, too; another is not. */
+	kr_freeze(&w->kr);
+	assert_true(kemari_ring_frozen(&w->kr));
+	kr_thaw(&w->kr);
+	assert_int_equal(w->kicks, 3);
+	assert_false(kemari_ring_frozen(&w->kr));
+	kr_freeze(&w->kr);
+	kr_thaw(&w->kr);
+	assert_int_equal(w->kicks, 3);
+	end();
+}
+
+/* What is there is no whole packet: its rest has to raise an event. */
+static void test_part_of_a_packet(void **state)
+{
+	u32 limit;
+
+	(void)state;
+	begin(0);
+	shut();
+	assert_true(guest_push(1));
+	kr_freeze(&w->kr);
+	kr_capture(&w->kr, 1);
+	kr_thaw(&w->kr);
+	kr_release(&w->kr, 1);
+	limit = kemari_ring_limit(&w->kr, w->prod);
+	assert_int_equal(limit, 1);
+	w->page.sring.req_event = 0;
+	assert_true(kemari_ring_final_check(&w->kr));
+	assert_int_equal(w->page.sring.req_event, 0);
+	assert_false(kemari_ring_final_check_at(&w->kr, limit));
+	assert_int_equal(w->page.sring.req_event, limit + 1);
+	assert_true(kemari_ring_ordered(&w->kr));
+	kr_open(&w->kr);
+	assert_false(kemari_ring_ordered(&w->kr));
 	end();
 }
 
@@ -508,6 +544,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_fence),
 		cmocka_unit_test(test_final_check_race),
+		cmocka_unit_test(test_part_of_a_packet),
 		cmocka_unit_test(test_drain),
 		cmocka_unit_test(test_frozen),
 		cmocka_unit_test(test_open_with_holes),

@@ -27,6 +27,7 @@ typedef uint64_t u64;
 #define READ_ONCE(x)	(*(volatile __typeof__(x) *)&(x))
 #define WRITE_ONCE(x, v) (*(volatile __typeof__(x) *)&(x) = (v))
 #define virt_wmb()	__sync_synchronize()
+#define smp_mb()	__sync_synchronize()
 
 /* What a guest does at the worst moment. */
 extern void (*test_barrier)(void);
