@@ -186,7 +186,7 @@ static void xen_close(struct platform *p)
 	struct xen_platform *x = to_xen(p);
 
 	xen_primary_close(x);
-	xen_announce_stop(x->announce);
+	xen_announce_free(x->announce);
 	if (x->unmapping)
 		pthread_join(x->unmapper, NULL);
 	if (x->h)

@@ -47,6 +47,7 @@ struct card {
 
 struct xen_announce {
 	pthread_t thread;
+	bool started;
 	atomic_bool done;
 	struct card card[DEVICES_MAX];
 	size_t n;
@@ -246,8 +247,12 @@ static int open_sockets(struct xen_announce *a)
 	return a->packet < 0 || a->netlink < 0 ? -1 : 0;
 }
 
-static void dispose(struct xen_announce *a)
+void xen_announce_free(struct xen_announce *a)
 {
+	if (!a)
+		return;
+	if (a->started)
+		pthread_join(a->thread, NULL);
 	if (a->packet >= 0)
 		close(a->packet);
 	if (a->netlink >= 0)
@@ -255,12 +260,12 @@ static void dispose(struct xen_announce *a)
 	free(a);
 }
 
-struct xen_announce *xen_announce_start(const struct nodes *l, uint32_t domid)
+struct xen_announce *xen_announce_new(const struct nodes *l, uint32_t domid)
 {
 	struct xen_announce *a = calloc(1, sizeof(*a));
 	struct device d;
 	size_t pos = 0;
-	int err;
+	int err = 0;
 
 	if (!a)
 		return NULL;
@@ -268,15 +273,20 @@ struct xen_announce *xen_announce_start(const struct nodes *l, uint32_t domid)
 	while (a->n < DEVICES_MAX && device_next(l, &pos, &d))
 		if (d.root == NODE_VIF)
 			add_card(a, l, &d, domid);
-	err = 0;
-	if (a->n && (open_sockets(a) ||
-		     (errno = pthread_create(&a->thread, NULL, run, a))))
-		err = errno;
-	else if (a->n)
+	if (a->n && !open_sockets(a))
 		return a;
-	dispose(a);
+	if (a->n)
+		err = errno;
+	xen_announce_free(a);
 	errno = err;
 	return NULL;
+}
+
+int xen_announce_start(struct xen_announce *a)
+{
+	errno = pthread_create(&a->thread, NULL, run, a);
+	a->started = !errno;
+	return a->started ? 0 : -1;
 }
 
 int xen_announce_done(struct xen_announce *a, char *why)
@@ -285,12 +295,4 @@ int xen_announce_done(struct xen_announce *a, char *why)
 		return 0;
 	snprintf(why, XEN_ANNOUNCE_WHY_MAX, "%s", a->why);
 	return a->why[0] ? -1 : 1;
-}
-
-void xen_announce_stop(struct xen_announce *a)
-{
-	if (!a)
-		return;
-	pthread_join(a->thread, NULL);
-	dispose(a);
 }

@@ -20,7 +20,7 @@ struct xen_announce;
 enum { XEN_ANNOUNCE_WHY_MAX = 160 };
 
 /**
- * xen_announce_start() - Announce each network card of @l, aside
+ * xen_announce_new() - Make ready to announce each network card of @l
  * @l:		Nodes of the guest, checked; not needed after the return
  * @domid:	Its number here, which the cards' names are made of
  *
@@ -28,9 +28,12 @@ enum { XEN_ANNOUNCE_WHY_MAX = 160 };
  * it, and out of each other port goes a frame for switches, one for each of
  * the addresses that the toolstack knows, and one for the link-local address
  * that is made of the card's own.
- * Return: to be stopped; NULL with errno 0 if there is no card, else of why
+ * Return: to be freed; NULL with errno 0 if there is no card, else of why
  */
-struct xen_announce *xen_announce_start(const struct nodes *l, uint32_t domid);
+struct xen_announce *xen_announce_new(const struct nodes *l, uint32_t domid);
+
+/** xen_announce_start() - Begin, aside: 0, or -1 with errno */
+int xen_announce_start(struct xen_announce *a);
 
 /**
  * xen_announce_done() - How is it going?
@@ -39,7 +42,7 @@ struct xen_announce *xen_announce_start(const struct nodes *l, uint32_t domid);
  */
 int xen_announce_done(struct xen_announce *a, char *why);
 
-/** xen_announce_stop() - Wait for its end, a second or so.  NULL is fine */
-void xen_announce_stop(struct xen_announce *a);
+/** xen_announce_free() - Waits for its end, a second or so.  NULL is fine */
+void xen_announce_free(struct xen_announce *a);
 
 #endif

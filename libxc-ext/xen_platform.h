@@ -66,7 +66,7 @@ struct xen_platform {
 	bool introduced;
 	bool activated;
 	struct xen_announce *announce;	/* NULL: nothing to announce */
-	int announce_err;		/* why it could not be begun, or 0 */
+	int announce_err;		/* why it cannot be, or 0 */
 	bool unmapping;			/* .unmapper runs or has run */
 	pthread_t unmapper;
 };

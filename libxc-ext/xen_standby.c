@@ -298,6 +298,9 @@ int xen_standby_load(struct platform *p, const void *records, size_t len,
 		return xen_platform_host_failed(x);
 	if (attach_backends(x, &i, records, len) || introduce(x, &i))
 		return -1;
+	xen_announce_free(x->announce);
+	x->announce = xen_announce_new(xen_store_nodes(x->store), x->domid);
+	x->announce_err = x->announce ? 0 : errno;
 	/* @guest_time was true when this began.  INV-24 */
 	advance = guest_time - i.context->guest_time +
 		  p->ops->now_ns(p) - began;
@@ -334,12 +337,12 @@ int xen_standby_activate(struct platform *p, uint64_t generation,
 	if (xen_hv_activate(x->h, x->domid, generation, new_generation))
 		return xen_platform_host_failed(x);
 	x->activated = true;
+	if (x->announce && xen_announce_start(x->announce))
+		x->announce_err = errno;
 	/* The pause that every domain is created with. */
 	if (xc_domain_unpause(x->h->xch, x->domid))
 		return platform_fail(p, errno, "domain %u: cannot unpause: %s",
 				     x->domid, strerror(errno));
-	x->announce = xen_announce_start(xen_store_nodes(x->store), x->domid);
-	x->announce_err = x->announce ? 0 : errno;
 	unmap_aside(x);
 	return 0;
 }
@@ -358,9 +361,9 @@ int xen_standby_served(struct platform *p)
 		xen_platform_store_failed(x);
 		return served;
 	}
-	if (x->announce)
+	if (x->announce && !x->announce_err)
 		announced = xen_announce_done(x->announce, why);
-	else if (x->announce_err)
+	if (x->announce_err)
 		return platform_fail(p, x->announce_err, "the addresses of "
 				     "domain %u are not announced: %s",
 				     x->domid, strerror(x->announce_err));

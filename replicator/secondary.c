@@ -263,6 +263,14 @@ static void drop(struct secondary *s)
 {
 	uint64_t now = secondary_now(s);
 
+	/* The claim is given up: a guest waits for that, not for backends
+	 * that close. */
+	if (s->end_ack_due && s->peer.link) {
+		secondary_say_end_ack(s);
+		if (!s->end_ack_due)
+			wake_at(s, 0);
+		return;
+	}
 	if (!s->destroyed) {
 		if (s->platform->ops->destroy(s->platform) &&
 		    errno != ENOENT) {
@@ -273,7 +281,6 @@ static void drop(struct secondary *s)
 		s->linger_at = now + PEER_LINGER;
 		staging_move(s->staging, STAGING_EMPTY);
 	}
-	secondary_say_end_ack(s);
 	/* The END_ACK is to reach the primary, which closes then. */
 	if (s->peer.link && now < s->linger_at) {
 		wake_at(s, s->linger_at);

@@ -34,8 +34,8 @@
  * TAKE		Decided, for good (staging: TAKING): apply, load, activate.
  *		Done -> TAKEN.
  * TAKEN	The guest runs here; a primary that comes is told so.
- * DROP		The claim is given up; the shell is being destroyed.  -> OVER,
- *		END_ACK first if the primary asked for it.
+ * DROP		The claim is given up: END_ACK, if the primary asked for it;
+ *		then the shell is being destroyed.  -> OVER.
  * OVER		The outcome is set.
  */
 enum secondary_stage {

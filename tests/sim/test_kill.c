@@ -128,7 +128,9 @@ static bool kill_at_end(struct side *s, uint64_t n, bool shutdown)
 	else
 		assert_int_equal(primary_unprotect(e->primary, false), 0);
 	s->kill_at = s->plan.calls + n;
-	assert_true(engine_until(e, 3000 * MS, standby_gone));
+	/* Killed between its last word and its duty, the receiver finds a shell
+	 * that nobody wants, and waits 10 s for its primary. */
+	assert_true(engine_until(e, 15000 * MS, standby_gone));
 	fired = s->kills;
 	engine_a_die(e);
 	engine_run(e, 2 * MS);
