@@ -18,6 +18,7 @@ import tempfile
 import time
 
 LAB = os.path.join(os.path.dirname(os.path.abspath(__file__)), "lab")
+FENCE = os.path.join(os.path.dirname(LAB), "../system/fence-by-storage")
 HANG_S = 120		# guards against a hang; nothing is judged by time
 GUEST_INIT = """#!/bin/sh
 export PATH=/bin
@@ -407,8 +408,10 @@ def test_fence(lab):
     with writing(lab, "a", "/dev/nbd0", "f") as run:
         until(lambda: in_flight(lab, "a")["write"] == 1, "a held write")
         lab.ok("freeze", "a")
-        check(lab.sh("b", "echo fence a | nc -w 20 10.80.0.1 7071") ==
-              "fenced\n", "the power switch's answer")
+        lab.ok("put", "b", FENCE, "/tmp/fence")
+        check("error" in lab.run("exec", "b", "--", "/tmp/fence",
+                                 "c").stderr.decode(), "fence of nobody")
+        lab.ok("exec", "b", "--", "/tmp/fence", "a")
         lab.ok("san-delay", "a", "write=0")
         check(in_flight(lab, "a")["write"] == 0, "still held")
         check(block_of(lab, "d0") == before, "a fenced write")
