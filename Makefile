@@ -158,7 +158,7 @@ endef
 $(foreach f,$(DOM0_C),$(eval $(call dom0_rule,$(f))))
 
 # Guest programs run on a bare initramfs: static, no library of ours.
-$(B)/guest-bin/%: tests/guest/%.c
+$(B)/guest-bin/%: tests/guest/%.c $(wildcard tests/guest/*.h)
 	@mkdir -p $(@D)
 	$(say) GUEST $@
 	$(Q)$(CC) $(CPPFLAGS) -std=c11 -O2 -g $(WARN) -static -pthread -o $@ $<

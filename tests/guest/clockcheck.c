@@ -21,7 +21,6 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
-#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -29,6 +28,8 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "tests/guest/guest.h"
 
 enum {
 	CPUS_MAX = 128,
@@ -39,16 +40,11 @@ enum {
 	NS_PER_MS = 1000000,
 };
 
-struct option {
-	const char *name;
-	unsigned long value, max;
-};
-
 static struct option options[] = {
-	{ "ms", 10, 60000 },
-	{ "mb", 32, 4096 },
-	{ "pages", 4, 100000 },
-	{ "kmsg", 0, 1 },
+	{ "ms", 10, 1, 60000 },
+	{ "mb", 32, 1, 4096 },
+	{ "pages", 4, 1, 100000 },
+	{ "kmsg", 0, 0, 1 },
 };
 
 enum { OPT_MS, OPT_MB, OPT_PAGES, OPT_KMSG };
@@ -80,29 +76,6 @@ struct worker {
 
 static struct worker workers[2 * CPUS_MAX + 1];
 static int nworkers;
-
-__attribute__((format(printf, 1, 2)))
-static void say(const char *fmt, ...)
-{
-	char line[256];
-	va_list ap;
-	int n;
-
-	va_start(ap, fmt);
-	n = vsnprintf(line, sizeof(line), fmt, ap);
-	va_end(ap);
-	/* One line, one write: nothing may come in between. */
-	if (write(STDOUT_FILENO, line, (size_t)n) != n)
-		_exit(1);
-}
-
-static uint64_t now(clockid_t id)
-{
-	struct timespec t;
-
-	clock_gettime(id, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
 
 static void pin(int cpu)
 {
@@ -290,37 +263,6 @@ static void *watch_kernel(void *arg)
 
 /* --- the whole --------------------------------------------------------- */
 
-static void option(const char *text)
-{
-	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
-		size_t len = strlen(options[i].name);
-		unsigned long value;
-		char *end;
-
-		if (strncmp(text, options[i].name, len) || text[len] != '=')
-			continue;
-		value = strtoul(text + len + 1, &end, 10);
-		if (*end || !value || value > options[i].max)
-			say("BAD option %s: must be 1 to %lu\n", text,
-			    options[i].max);
-		else
-			options[i].value = value;
-	}
-}
-
-static void kernel_options(void)
-{
-	char line[4096], *word, *rest = line;
-	FILE *f = fopen("/proc/cmdline", "r");
-
-	if (!f)
-		return;
-	if (fgets(line, sizeof(line), f))
-		while ((word = strtok_r(rest, " \n", &rest)))
-			option(word);
-	fclose(f);
-}
-
 static void start(void *(*run)(void *), const char *what, int cpu)
 {
 	struct worker *w = &workers[nworkers++];
@@ -360,9 +302,7 @@ int main(int argc, char **argv)
 	pthread_t kernel;
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 
-	kernel_options();
-	for (int i = 1; i < argc; i++)
-		option(argv[i]);
+	read_options(options, sizeof(options) / sizeof(options[0]), argc, argv);
 	if (cpus > CPUS_MAX)
 		cpus = CPUS_MAX;
 	for (int cpu = 0; cpu < cpus; cpu++) {

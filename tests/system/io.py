@@ -67,7 +67,7 @@ def start(out):
     k.guest_image(IMAGE, "io-init", ["clockcheck", "ioload"])
     for host in "ab":
         k.on(host, "dd if=/dev/zero of=%s bs=1M count=16 2>/dev/null" % DISK)
-    k.create("a", NAME, IMAGE, args="ms=50 mb=4", more=DEVICES)
+    k.create("a", NAME, IMAGE, args="ms=50 mb=4", devices=DEVICES)
     goes_on(out, "unprotected")
 
 

@@ -93,7 +93,7 @@ cmdline = "console=hvc0 quiet %(args)s"
 on_poweroff = "destroy"
 on_reboot = "restart"
 on_crash = "destroy"
-"""
+%(devices)s"""
 
 
 def guest_image(out, init, programs):
@@ -105,10 +105,13 @@ def guest_image(out, init, programs):
         os.path.join(ROOT, "tests", "guest", init))
 
 
-def create(host, name, image, vcpus=1, memory=128, args="", more=""):
-    """Put image and configuration on a host and start the guest."""
+def create(host, name, image, vcpus=1, memory=128, args="", devices=""):
+    """Put image and configuration on a host and start the guest.
+
+    @args: words for its kernel; @devices: lines of disks and network cards.
+    """
     conf = CONFIG % {"name": name, "memory": memory, "vcpus": vcpus,
-                     "args": args} + more
+                     "args": args, "devices": devices}
     path = os.path.join(ROOT, "build", "check", name + ".cfg")
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, "w", encoding="utf-8") as f:
