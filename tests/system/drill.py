@@ -190,14 +190,31 @@ def tidy():
         k.destroy_all(host)
 
 
-def options(argv=None):
-    p = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+def add_options(p):
+    """What every kind of drill takes."""
     p.add_argument("--seed", type=int, default=None)
     p.add_argument("--out", help="append the result to this JSON lines file")
     p.add_argument("--vcpus", type=int, default=1)
-    p.add_argument("--interval-ms", type=int, default=20)
     p.add_argument("--timeout", type=int, default=90,
                    help="seconds to wait for host b")
+    p.add_argument("--link-first", action="store_true",
+                   help="the replication link goes 0.8 s before the power")
+    p.add_argument("--expect", choices=["pass", "violation"], default="pass")
+    p.add_argument("--tries", type=int, default=1,
+                   help="drills until the expected verdict (negative ones)")
+
+
+def parse_options(p, argv):
+    opts = p.parse_args(argv)
+    if opts.seed is None:
+        opts.seed = random.SystemRandom().randrange(1 << 31)
+    return opts
+
+
+def options(argv=None):
+    p = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    add_options(p)
+    p.add_argument("--interval-ms", type=int, default=20)
     p.add_argument("--unsafe-policy", choices=["none", "hold"],
                    help="negative drill: tap off, or drain off")
     p.add_argument("--harass", action="store_true",
@@ -205,19 +222,11 @@ def options(argv=None):
     p.add_argument("--slow-console", type=int, default=0, metavar="MS",
                    help="host a's console daemon stands still for MS at a "
                    "time: the drain must wait for it")
-    p.add_argument("--link-first", action="store_true",
-                   help="the replication link goes 0.8 s before the power")
-    p.add_argument("--expect", choices=["pass", "violation"], default="pass")
-    p.add_argument("--tries", type=int, default=1,
-                   help="drills until the expected verdict (negative ones)")
-    opts = p.parse_args(argv)
-    if opts.seed is None:
-        opts.seed = random.SystemRandom().randrange(1 << 31)
-    return opts
+    return parse_options(p, argv)
 
 
-def main():
-    opts = options()
+def repeat(opts, run):
+    """Carry out drills until one ends as expected; exit status."""
     first = opts.seed
     for i in range(opts.tries):
         opts.seed = first + i
@@ -251,6 +260,10 @@ def main():
     print("not ok - drill seed %d: %s, expected %s" % (
         opts.seed, result["verdict"], opts.expect))
     return 1
+
+
+def main():
+    return repeat(options(), run)
 
 
 if __name__ == "__main__":

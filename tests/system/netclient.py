@@ -11,7 +11,8 @@ records, checks every answer.  It never gives up waiting.  In the directory
     table    what the guest knows of its records: "note" lines of diskwrite
     summary  a JSON object, at the end
 
-When standard input ends it asks nothing new, waits for all answers, has the
+Its standard input takes lines "probe MS": the time between two probes from now
+on.  When it ends the client asks nothing new, waits for all answers, has the
 writers stopped, takes the table and ends.  SIGTERM ends it at once.
 """
 
@@ -180,8 +181,8 @@ class Client:
         reader = asyncio.StreamReader()
         await loop.connect_read_pipe(
             lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-        while await reader.read(4096):
-            pass
+        async for line in reader:
+            self.opts.probe_ms = int(line.split()[1])
         self.log("draining")
         self.draining.set()
 

@@ -75,6 +75,11 @@ class Client:
             return any(e["ev"] == event for e in self.events())
         k.wait_for("the client's event " + event, seen, timeout)
 
+    def probe(self, ms):
+        """From now on a UDP probe each @ms."""
+        self.process.stdin.write(b"probe %d\n" % ms)
+        self.process.stdin.flush()
+
     def answered_after(self, cut):
         """Has every connection, and a probe, gone on since @cut (ns)?"""
         late = {e.get("conn", e["ev"]) for e in self.events()
