@@ -46,6 +46,10 @@ struct gate_ops {
 	 * domain?  1, 0, -1. */
 	int (*covers)(struct gate *g, uint32_t port);
 
+	/* Has the guest put requests beyond the fence into a ring of event
+	 * channel @port?  1, 0, -1: ENOENT there is no such ring. */
+	int (*beyond)(struct gate *g, uint64_t generation, uint32_t port);
+
 	/* Readable when waiting() may have something to say; owned by @g; -1
 	 * if there is never anything. */
 	int (*event_fd)(struct gate *g);

@@ -94,6 +94,11 @@ static int linux_covers(struct gate *g, uint32_t port)
 	return r;
 }
 
+static int linux_beyond(struct gate *g, uint64_t generation, uint32_t port)
+{
+	return call(g, KEMARI_GATE_BEYOND, generation, 0, port);
+}
+
 static int linux_event_fd(struct gate *g)
 {
 	return of(g)->fd;
@@ -124,6 +129,7 @@ static const struct gate_ops linux_ops = {
 	.release = linux_release,
 	.open = linux_open,
 	.covers = linux_covers,
+	.beyond = linux_beyond,
 	.event_fd = linux_event_fd,
 	.waiting = linux_waiting,
 	.close = linux_close,

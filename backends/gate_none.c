@@ -9,6 +9,7 @@
 #include "backends/gate.h"
 #include "backends/gate_order.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 struct none {
@@ -58,6 +59,15 @@ static int none_covers(struct gate *g, uint32_t port)
 	return 0;
 }
 
+static int none_beyond(struct gate *g, uint64_t generation, uint32_t port)
+{
+	(void)g;
+	(void)generation;
+	(void)port;
+	errno = ENOENT;
+	return -1;
+}
+
 static int none_event_fd(struct gate *g)
 {
 	(void)g;
@@ -84,6 +94,7 @@ static const struct gate_ops none_ops = {
 	.release = none_release,
 	.open = none_open,
 	.covers = none_covers,
+	.beyond = none_beyond,
 	.event_fd = none_event_fd,
 	.waiting = none_waiting,
 	.close = none_close,

@@ -130,6 +130,18 @@ static int gate_sim_covers(struct gate *g, uint32_t port)
 	return fence_of(g) ? port == SIM_PORT_DISK : -1;
 }
 
+static int gate_sim_beyond(struct gate *g, uint64_t generation, uint32_t port)
+{
+	const struct sim_fence *f = fence_of(g);
+
+	if (!f)
+		return -1;
+	errno = generation < f->order.generation ? ESTALE : ENOENT;
+	if (errno == ESTALE || port != SIM_PORT_DISK)
+		return -1;
+	return f->closed && req_prod(g) > f->fence;
+}
+
 static int gate_sim_event_fd(struct gate *g)
 {
 	struct sim_fence *f = fence_of(g);
@@ -159,6 +171,7 @@ static const struct gate_ops gate_sim_ops = {
 	.release = gate_sim_release,
 	.open = gate_sim_open_fence,
 	.covers = gate_sim_covers,
+	.beyond = gate_sim_beyond,
 	.event_fd = gate_sim_event_fd,
 	.waiting = gate_sim_waiting,
 	.close = gate_sim_close,

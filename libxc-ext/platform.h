@@ -161,6 +161,14 @@ struct platform_ops {
 	/* Stop every vCPU, return when they are.  Idempotent. */
 	int (*stop)(struct platform *p);
 
+	/* Stopped guest: the ports whose sends the running epoch holds.  *@n
+	 * is room, then number; ENOBUFS: wanted. */
+	int (*held)(struct platform *p, uint32_t *port, size_t *n);
+
+	/* Stopped guest: let such a send leave now, for it is no output; only
+	 * of a port that is an output ring's (EINVAL).  EALREADY none held. */
+	int (*deliver)(struct platform *p, uint64_t generation, uint32_t port);
+
 	/* Let the guest run.  Sends held so far stay held.  EBUSY in sync
 	 * mode while a captured epoch is not released.  Idempotent. */
 	int (*go)(struct platform *p);

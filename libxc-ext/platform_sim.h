@@ -66,6 +66,7 @@ struct sim_knobs {
 	uint32_t disk;		/* queues a request */
 	uint32_t quiet;		/* per mille of those: without an event, as
 				 * the backend was awake */
+	uint32_t idle;		/* sends on the disk's port for nothing */
 	uint32_t store;		/* begins a xenstore write */
 	uint32_t transaction;	/* per mille of those: a transaction that
 				 * needs the guest to run on */

@@ -274,7 +274,7 @@ void sim_guest_step(struct sim_world *w, struct sim_domain *d)
 	struct sim_regs *r = &d->vcpu[d->next_vcpu];
 	uint64_t now = sim_guest_time(w, d), writes;
 	struct sim_notes *n = sim_touch(d, 0);
-	bool line, request, quiet, store;
+	bool line, request, quiet, idle, store;
 
 	if (w->guest[d->guest].runner != d->serial)
 		sim_violation(w, "%s runs on host %u, where it must not",
@@ -297,6 +297,7 @@ void sim_guest_step(struct sim_world *w, struct sim_domain *d)
 		write_page(&w->knobs, d, n, &r->rng);
 	line = chance(&r->rng, w->knobs.console) && print_line(d, n);
 	request = chance(&r->rng, w->knobs.disk) && queue_request(d, n);
+	idle = w->knobs.idle && chance(&r->rng, w->knobs.idle);
 	quiet = request && w->knobs.quiet && chance(&r->rng, w->knobs.quiet);
 	store = use_store(&w->knobs, d, n, &r->rng);
 	n->vcpu[d->next_vcpu] = *r;
@@ -308,7 +309,7 @@ void sim_guest_step(struct sim_world *w, struct sim_domain *d)
 	}
 	if (line)
 		sim_send(w, d, SIM_PORT_CONSOLE);
-	if (request && !quiet)
+	if (idle || (request && !quiet))
 		sim_send(w, d, SIM_PORT_DISK);
 	if (store)
 		sim_send(w, d, SIM_PORT_STORE);

@@ -332,6 +332,8 @@ int sim_track(struct platform *p);
 int sim_event_fd(struct platform *p);
 int sim_events(struct platform *p);
 int sim_stop(struct platform *p);
+int sim_held(struct platform *p, uint32_t *port, size_t *n);
+int sim_deliver_held(struct platform *p, uint64_t generation, uint32_t port);
 int sim_go(struct platform *p);
 int sim_settled(struct platform *p);
 int sim_begin(struct platform *p, uint64_t generation, uint64_t epoch,

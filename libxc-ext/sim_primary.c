@@ -236,6 +236,43 @@ int sim_stop(struct platform *p)
 	return 0;
 }
 
+int sim_held(struct platform *p, uint32_t *port, size_t *n)
+{
+	const struct sim_domain *d = stopped_dom(p);
+	size_t room = *n;
+
+	if (!d)
+		return -1;
+	*n = 0;
+	for (uint32_t i = 0; i < SIM_PORTS; i++) {
+		if (!(d->held_running & 1u << i))
+			continue;
+		if (*n < room)
+			port[*n] = i;
+		++*n;
+	}
+	if (*n > room)
+		return platform_fail(p, ENOBUFS, "%zu ports, room for %zu", *n,
+				     room);
+	return 0;
+}
+
+int sim_deliver_held(struct platform *p, uint64_t generation, uint32_t port)
+{
+	struct sim_domain *d = stopped_dom(p);
+
+	if (!d || stale(p, d, generation))
+		return -1;
+	if (port >= SIM_PORTS || !(d->policy_hold & 1u << port))
+		return platform_fail(p, EINVAL, "port %u is no ring's", port);
+	if (!(d->held_running & 1u << port))
+		return platform_fail(p, EALREADY, "port %u: nothing is held",
+				     port);
+	d->held_running &= ~(1u << port);
+	sim_deliver(sim_of(p)->world, d, 1u << port);
+	return 0;
+}
+
 int sim_go(struct platform *p)
 {
 	struct sim_domain *d = protected_dom(p);

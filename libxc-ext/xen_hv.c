@@ -162,6 +162,16 @@ int xen_hv_policy(struct xen_host *h, uint32_t domid, uint32_t port,
 	return call(h, domid, KEMARI_CMD_policy);
 }
 
+int xen_hv_deliver(struct xen_host *h, uint32_t domid, uint64_t generation,
+		   uint32_t port)
+{
+	struct xen_hvm_kemari_deliver *d = &prepare(h)->u.deliver;
+
+	d->generation = generation;
+	d->port = port;
+	return call(h, domid, KEMARI_CMD_deliver);
+}
+
 static int epoch_call(struct xen_host *h, uint32_t domid, uint32_t cmd,
 		      uint64_t generation, uint64_t epoch, uint32_t flags)
 {

@@ -49,6 +49,10 @@ int xen_hv_begin(struct xen_host *h, uint32_t domid, uint64_t generation,
 int xen_hv_release(struct xen_host *h, uint32_t domid, uint64_t generation,
 		   uint64_t epoch);
 
+/** xen_hv_deliver() - A send held on @port leaves at once.  EALREADY: none */
+int xen_hv_deliver(struct xen_host *h, uint32_t domid, uint64_t generation,
+		   uint32_t port);
+
 /**
  * xen_hv_harvest() - Take the dirty frames
  * @cap:	Room of @gfn; 0 asks for the number only

@@ -120,6 +120,9 @@ int xen_rings_learn(struct xen_platform *x);
 /* Tell the hypervisor what to do with their notifications. */
 int xen_rings_set_policy(struct xen_platform *x);
 
+int xen_rings_held(struct platform *p, uint32_t *port, size_t *n);
+int xen_rings_deliver(struct platform *p, uint64_t generation, uint32_t port);
+
 /* Stopped guest, xenstore at rest: are they still those?  0, or -1 with EXDEV.
  * INV-36 */
 int xen_rings_same(struct xen_platform *x);

@@ -23,6 +23,8 @@ static_assert(sizeof(grant_entry_v1_t) == 8 && GTF_type_mask == 3 &&
 	      GTF_permit_access == 1 && GTF_readonly == 4,
 	      "grants as device_rings.c reads them");
 
+enum { PORTS_FEW = 64 };		/* asked for at a time */
+
 /* The first complaint. */
 static void keep_first(void *arg, const char *text)
 {
@@ -203,4 +205,58 @@ int xen_rings_same(struct xen_platform *x)
 	return platform_fail(&x->base, EXDEV, "domain %u: its disks or network "
 			     "cards are not those of its protection any more%s%s",
 			     x->domid, *why ? ": " : "", why);
+}
+
+/* --- what they tell ------------------------------------------------------- */
+
+static int need_protected(struct xen_platform *x)
+{
+	if (x->shape.dom.domid || !x->domid)
+		return platform_fail(&x->base, ENOTSUP, "not for a standby");
+	if (!x->generation)
+		return platform_fail(&x->base, EINVAL, "domain %u is not "
+				     "protected", x->domid);
+	return 0;
+}
+
+int xen_rings_held(struct platform *p, uint32_t *port, size_t *n)
+{
+	struct xen_platform *x = to_xen(p);
+	struct xen_hvm_kemari_evtchn few[PORTS_FEW];
+	size_t room = *n;
+
+	if (need_protected(x))
+		return -1;
+	*n = 0;
+	for (uint32_t first = 0; first < KEMARI_MAX_PORTS;
+	     first += PORTS_FEW) {
+		uint32_t got = PORTS_FEW;
+
+		if (xen_hv_get_evtchns(x->h, x->domid, first, few, &got))
+			return xen_platform_host_failed(x);
+		for (uint32_t i = 0; i < got; i++) {
+			if (few[i].held != 1)
+				continue;
+			if (*n < room)
+				port[*n] = first + i;
+			++*n;
+		}
+		if (got < PORTS_FEW)
+			break;
+	}
+	if (*n > room)
+		return platform_fail(p, ENOBUFS, "sends are held on %zu ports, "
+				     "there is room for %zu", *n, room);
+	return 0;
+}
+
+int xen_rings_deliver(struct platform *p, uint64_t generation, uint32_t port)
+{
+	struct xen_platform *x = to_xen(p);
+
+	if (need_protected(x))
+		return -1;
+	if (xen_hv_deliver(x->h, x->domid, generation, port))
+		return xen_platform_host_failed(x);
+	return 0;
 }

@@ -294,6 +294,10 @@ static void epoch_cycle(struct primary *p)
 		if (take_events(p) || primary_take_gate(p) ||
 		    p->stage != STAGE_BOUND)
 			return;
+		if (primary_spare(p)) {
+			primary_wake(p, p->went_at + p->cfg.max_epoch);
+			return;
+		}
 	}
 	for (;;) {
 		switch (p->epoch.flight) {

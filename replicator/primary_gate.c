@@ -57,6 +57,44 @@ int primary_take_gate(struct primary *p)
 	return r < 0 ? primary_stumble(p, "gate", strerror(errno)) : 0;
 }
 
+/* Nothing that is held announces a request. */
+static bool is_idle(struct primary *p, const uint32_t *port, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (p->gate->ops->beyond(p->gate, p->facts.generation,
+					 port[i]))
+			return false;
+	return n > 0;
+}
+
+/*
+ * Receive buffers on a shared channel, or a request that was released before
+ * its event came.  That they leave is safe whatever happens, for the fence
+ * stays; if anything here fails the epoch takes all that is held still.
+ */
+int primary_spare(struct primary *p)
+{
+	struct platform *pl = p->platform;
+	uint64_t since = p->went_at;
+	uint32_t port[PLATFORM_RINGS_MAX];
+	size_t n = PLATFORM_RINGS_MAX;
+
+	if (p->cause != WIRE_CAUSE_TAP || !p->fenced ||
+	    p->epoch.flight != EPOCH_NONE || pl->ops->held(pl, port, &n) ||
+	    !is_idle(p, port, n))
+		return 0;
+	for (size_t i = 0; i < n; i++)
+		if (pl->ops->deliver(pl, p->facts.generation, port[i]))
+			return 0;
+	p->cause = 0;
+	p->stats.spared++;
+	if (primary_run_on(p))
+		return 1;
+	/* The timer of the epoch runs on. */
+	p->went_at = since;
+	return 1;
+}
+
 bool primary_gate_is_shut(const struct primary *p)
 {
 	return p->gate_shut && p->stage != STAGE_OVER;

@@ -169,6 +169,11 @@ int primary_open_gate(struct primary *p);
 /** primary_take_gate() - Do requests wait?  Then p->cause says so.  0, -1 */
 int primary_take_gate(struct primary *p);
 
+/** primary_spare() - A stopped guest, its epoch due for what is held: if none
+ *		     of that is output, let it leave and the guest run on.  1
+ *		     it does, 0 not so: go on with the epoch */
+int primary_spare(struct primary *p);
+
 /** primary_know_rings() - Once protected: are its rings behind the gate, and
  *			   those of facts.rings?  0, -1 also if that ended it */
 int primary_know_rings(struct primary *p);

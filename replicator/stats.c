@@ -74,6 +74,7 @@ void stats_summarise(const struct stats *s, struct stats_summary *out)
 	out->unsettled = s->unsettled;
 	out->resumes = s->resumes;
 	out->resyncs = s->resyncs;
+	out->spared = s->spared;
 	memcpy(out->cause, s->cause, sizeof(out->cause));
 	for (size_t i = 0; i < s->dirty.used; i++)
 		sum += (double)s->dirty.value[i];

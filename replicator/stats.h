@@ -38,6 +38,7 @@ struct stats {
 	uint64_t unsettled;		/* captures put off: xenstore busy */
 	uint64_t resumes;		/* reconnects without a copy */
 	uint64_t resyncs;		/* copies afresh */
+	uint64_t spared;		/* events that were no output */
 	struct stats_ring pause_ns;	/* stop to go */
 	struct stats_ring freeze_ns;	/* of backends, for a capture */
 	struct stats_ring commit_ns;	/* stop to acknowledgement */
@@ -46,7 +47,7 @@ struct stats {
 
 /** struct stats_summary - what people see */
 struct stats_summary {
-	uint64_t checkpoints, unsettled, resumes, resyncs;
+	uint64_t checkpoints, unsettled, resumes, resyncs, spared;
 	uint64_t cause[CAUSE_NUM];
 	double dirty_pages_mean;
 	double pause_ms_p50, pause_ms_p99;

@@ -69,6 +69,7 @@ static void add_stats(struct json_object *o, const struct stats_summary *t)
 	add_u64(o, "unsettled", t->unsettled);
 	add_u64(o, "resumes", t->resumes);
 	add_u64(o, "resyncs", t->resyncs);
+	add_u64(o, "spared", t->spared);
 	add_real(o, "dirty_pages_mean", t->dirty_pages_mean);
 	add_real(o, "pause_ms_p50", t->pause_ms_p50);
 	add_real(o, "pause_ms_p99", t->pause_ms_p99);
@@ -168,9 +169,10 @@ char *status_text(const struct status *s, const struct status_facts *f)
 	if (s->role == PLATFORM_PRIMARY && t->checkpoints)
 		print_causes(out, t);
 	if (s->rings)
-		fprintf(out, "  rings         %u, %u of them fenced\n"
+		fprintf(out, "  rings         %u, %u of them fenced; %" PRIu64
+			" events were no output\n"
 			"  freeze        %.2f ms median, %.2f ms p99\n",
-			s->rings, s->fenced, t->freeze_ms_p50,
+			s->rings, s->fenced, t->spared, t->freeze_ms_p50,
 			t->freeze_ms_p99);
 	if (strcmp(f->policy, "hold-and-drain"))
 		fprintf(out, "  WARNING       policy %s: output is not safe\n",

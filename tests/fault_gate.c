@@ -49,6 +49,8 @@ OP(release, (struct gate *g, uint64_t generation, uint64_t epoch),
    (next_of(g), generation, epoch))
 OP(open, (struct gate *g, uint64_t generation), (next_of(g), generation))
 OP(covers, (struct gate *g, uint32_t port), (next_of(g), port))
+OP(beyond, (struct gate *g, uint64_t generation, uint32_t port),
+   (next_of(g), generation, port))
 OP(waiting, (struct gate *g), (next_of(g)))
 
 static int faulty_event_fd(struct gate *g)
@@ -71,6 +73,7 @@ static const struct gate_ops faulty_ops = {
 	.release = faulty_release,
 	.open = faulty_open,
 	.covers = faulty_covers,
+	.beyond = faulty_beyond,
 	.event_fd = faulty_event_fd,
 	.waiting = faulty_waiting,
 	.close = faulty_close,

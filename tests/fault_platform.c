@@ -73,6 +73,10 @@ OP(track, (struct platform *p), (next_of(p)))
 OP(event_fd, (struct platform *p), (next_of(p)))
 OP(events, (struct platform *p), (next_of(p)))
 OP(stop, (struct platform *p), (next_of(p)))
+OP(held, (struct platform *p, uint32_t *port, size_t *n),
+   (next_of(p), port, n))
+OP(deliver, (struct platform *p, uint64_t generation, uint32_t port),
+   (next_of(p), generation, port))
 OP(go, (struct platform *p), (next_of(p)))
 OP(settled, (struct platform *p), (next_of(p)))
 OP(begin,
@@ -166,6 +170,8 @@ static const struct platform_ops faulty_ops = {
 	.event_fd = faulty_event_fd,
 	.events = faulty_events,
 	.stop = faulty_stop,
+	.held = faulty_held,
+	.deliver = faulty_deliver,
 	.go = faulty_go,
 	.settled = faulty_settled,
 	.begin = faulty_begin,

@@ -76,6 +76,7 @@
 #define KEMARI_CMD_get_context 17
 #define KEMARI_CMD_set_context 18
 #define KEMARI_CMD_activate    19
+#define KEMARI_CMD_deliver     20
 
 /*
  * ENABLE.  Primary: a running guest; the tap is on when this returns.
@@ -183,6 +184,18 @@ struct xen_hvm_kemari_epoch {
     uint32_t flags;             /* IN: BEGIN */
     uint32_t delivered;         /* OUT: RELEASE: ports notified */
     uint32_t drain;             /* OUT: BEGIN, RELEASE: those of policy DRAIN */
+    uint32_t _pad;
+};
+
+/*
+ * DELIVER: a send that the running epoch holds leaves at once, for the caller
+ * knows that it is no output.  Only of a port with policy HOLD, whose backend
+ * goes no further than its ring's fence, whoever wakes it; else -EINVAL.
+ * -EALREADY: none is held.
+ */
+struct xen_hvm_kemari_deliver {
+    uint64_t generation;        /* IN */
+    uint32_t port;              /* IN */
     uint32_t _pad;
 };
 
@@ -310,6 +323,7 @@ struct xen_hvm_kemari {
         struct xen_hvm_kemari_dom dom;
         struct xen_hvm_kemari_context context;
         struct xen_hvm_kemari_activate activate;
+        struct xen_hvm_kemari_deliver deliver;
         uint8_t pad[144];
     } u;
 };

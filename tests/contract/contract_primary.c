@@ -253,6 +253,32 @@ static void case_output_is_held_and_stops(void **state)
 	contract_finish(p);
 }
 
+/* Output of a port that is no ring's is not let go by the way. */
+static void case_held_ports_are_told(void **state)
+{
+	const struct contract_host *h = *state;
+	struct platform *p = contract_sync(*state);
+	uint32_t port[PLATFORM_RINGS_MAX];
+	size_t n = PLATFORM_RINGS_MAX, none = 0;
+
+	(void)contract_wait_event(h, p, PLATFORM_EV_TAP);
+	assert_ok(p, p->ops->stop(p));
+	assert_ok(p, p->ops->held(p, port, &n));
+	assert_int_equal(n, contract_query(p).held_running);
+	assert_fails(p, p->ops->held(p, port, &none), ENOBUFS);
+	assert_int_equal(none, n);
+	assert_fails(p, p->ops->deliver(p, CONTRACT_GENERATION - 1, port[0]),
+		     ESTALE);
+	assert_fails(p, p->ops->deliver(p, CONTRACT_GENERATION, port[0]),
+		     EINVAL);
+	assert_int_equal(contract_query(p).held_running, n);
+	assert_ok(p, p->ops->begin(p, CONTRACT_GENERATION, 1, false));
+	n = PLATFORM_RINGS_MAX;
+	assert_ok(p, p->ops->held(p, port, &n));
+	assert_int_equal(n, 0);
+	contract_finish(p);
+}
+
 static void case_event_fd_wakes(void **state)
 {
 	const struct contract_host *h = *state;
@@ -341,6 +367,7 @@ static const struct CMUnitTest cases[] = {
 	cmocka_unit_test(case_disable_lets_all_go),
 	cmocka_unit_test(case_controller_comes_back),
 	cmocka_unit_test(case_output_is_held_and_stops),
+	cmocka_unit_test(case_held_ports_are_told),
 	cmocka_unit_test(case_event_fd_wakes),
 	cmocka_unit_test(case_stop_and_go_are_idempotent),
 	cmocka_unit_test(case_stopped_is_stopped),

@@ -175,6 +175,8 @@ static void case_no_primary_operations(void **state)
 	assert_refused(p, p->ops->enable(p, CONTRACT_GENERATION,
 					 PLATFORM_SYNC, CONTRACT_DIRTY));
 	assert_fails(p, p->ops->rings(p, NULL, &n), ENOTSUP);
+	assert_fails(p, p->ops->held(p, NULL, &n), ENOTSUP);
+	assert_fails(p, p->ops->deliver(p, 1, 1), ENOTSUP);
 	assert_fails(p, p->ops->stop(p), ENOTSUP);
 	assert_fails(p, p->ops->go(p), ENOTSUP);
 	assert_fails(p, p->ops->begin(p, CONTRACT_GENERATION, 1, false),

@@ -146,6 +146,20 @@ static void test_tap(void)
 	      e.held == 1 && e.policy == KEMARI_POLICY_DRAIN,
 	      "it is the console's, policy drain");
 
+	check(deliver(1, console_port()) == EINVAL,
+	      "deliver of a port that is to be drained: EINVAL");
+	check(deliver(2, console_port()) == ESTALE, "deliver, generation 2: ESTALE");
+	check(deliver(1, KEMARI_MAX_PORTS) == EINVAL, "deliver, no such port: EINVAL");
+	check(query(t.domid)->held_running == 1, "it is held still");
+	check(!set_policy(console_port(), KEMARI_POLICY_HOLD) &&
+	      !deliver(1, console_port()) && !query(t.domid)->held_running &&
+	      t.op->u.query.flags & KEMARI_QF_PAUSED,
+	      "with policy hold it leaves at once; the guest stays stopped");
+	check(deliver(1, console_port()) == EALREADY, "again: EALREADY");
+	check(!set_policy(console_port(), KEMARI_POLICY_DRAIN) &&
+	      !epoch_op(KEMARI_CMD_resume, 0, 0) &&
+	      wait_flags(KEMARI_QF_PAUSED) && query(t.domid)->held_running == 1,
+	      "the next line stops it again");
 	check(epoch_op(KEMARI_CMD_release, 1, 0) == ERANGE,
 	      "release of an epoch not captured: ERANGE");
 	check(epoch_op(KEMARI_CMD_begin, 2, 0) == EINVAL,

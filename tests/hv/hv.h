@@ -132,6 +132,14 @@ static inline int set_policy(uint32_t port, uint32_t policy)
 	return kemari(t.domid, KEMARI_CMD_policy);
 }
 
+static inline int deliver(uint64_t generation, uint32_t port)
+{
+	clear();
+	t.op->u.deliver.generation = generation;
+	t.op->u.deliver.port = port;
+	return kemari(t.domid, KEMARI_CMD_deliver);
+}
+
 static inline int harvest(uint64_t room, uint64_t *nr)
 {
 	int rc;

@@ -375,6 +375,35 @@ static void test_quiet_disk(void **state)
 	}
 }
 
+/* An event that announces nothing costs no checkpoint, and hides none: the
+ * timer goes on, and so does the disk. */
+static void test_idle_events(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 211; seed < 214; seed++) {
+		struct engine *e = &engine;
+		uint64_t before;
+
+		engine_new(e, seed);
+		sim_knobs(e->w)->idle = 500;
+		sim_knobs(e->w)->console = 0;
+		sim_knobs(e->w)->disk = 0;
+		e->max_epoch = 3 * MS;
+		assert_int_equal(engine_start(e), 0);
+		assert_true(engine_until(e, 500 * MS, engine_committed_some));
+		assert_true(primary_view(e).stats.spared > 20);
+		assert_int_equal(primary_view(e).stats.cause[CAUSE_TAP], 0);
+		assert_true(primary_view(e).stats.cause[CAUSE_TIMER] >= 5);
+		sim_knobs(e->w)->disk = 100;
+		before = disk_outputs(e);
+		engine_run(e, 20 * MS);
+		assert_true(disk_outputs(e) > before + 5);
+		assert_true(primary_view(e).stats.cause[CAUSE_TAP] > 0);
+		cut_power(e);
+		expect_take_over(e);
+	}
+}
+
 /* The same across a restart of the controller: what the dead one was told of
  * is not forgotten (INV-30, INV-37). */
 static void test_quiet_restart(void **state)
@@ -480,6 +509,7 @@ int main(void)
 		cmocka_unit_test(test_unprotect_unheard),
 		cmocka_unit_test(test_ineligible),
 		cmocka_unit_test(test_quiet_disk),
+		cmocka_unit_test(test_idle_events),
 		cmocka_unit_test(test_quiet_restart),
 		cmocka_unit_test(test_other_rings),
 		cmocka_unit_test(test_other_rings_unseen),

@@ -22,7 +22,7 @@ NAME = "io"
 GUEST = "10.77.0.100"
 DISK = "/root/io.disk"
 DEVICES = 'disk = ["%s,raw,xvda,rw"]\nvif = ["bridge=xenbr0"]\n' % DISK
-UNSAFE = ["--unsafe-storage"]	# files of each host: nothing is taken over
+UNSAFE = ["--unsafe-storage"]	# files of each host: good enough to be written to
 LOG = "/var/log/kemari-protect.log"
 QUIET_S = 2
 
@@ -154,7 +154,8 @@ def main():
     try:
         start(out)
         refusals()
-        k.receive("b", extra=UNSAFE)
+        # Nobody takes over here.
+        k.receive("b", extra=["--fence", "false", *UNSAFE])
         protect(out)
         stall(out)
         restarts(out)

@@ -292,6 +292,7 @@ static void test_ports(void **state)
 	assert_int_equal(f.g->ops->covers(f.g, SIM_PORT_DISK), 0);
 	assert_int_equal(f.g->ops->waiting(f.g), 0);
 	assert_int_equal(f.g->ops->event_fd(f.g), -1);
+	assert_errno(f.g->ops->beyond(f.g, 1, SIM_PORT_DISK), ENOENT);
 	f.g->ops->close(f.g);
 
 	f.g = open_sim(&f);
@@ -300,8 +301,12 @@ static void test_ports(void **state)
 	assert_ok(f.g->ops->shut(f.g, 1));
 	assert_int_equal(f.g->ops->waiting(f.g), 0);
 	assert_false(readable(f.g));
+	assert_int_equal(f.g->ops->beyond(f.g, 1, SIM_PORT_DISK), 0);
+	assert_errno(f.g->ops->beyond(f.g, 1, SIM_PORT_CONSOLE), ENOENT);
+	assert_errno(f.g->ops->beyond(f.g, 0, SIM_PORT_DISK), ESTALE);
 	sim_run(f.w, 5 * MS);
 	assert_true(readable(f.g));
+	assert_int_equal(f.g->ops->beyond(f.g, 1, SIM_PORT_DISK), 1);
 	assert_int_equal(f.g->ops->waiting(f.g), 1);
 	assert_false(readable(f.g));
 	assert_int_equal(f.g->ops->waiting(f.g), 0);

@@ -88,6 +88,8 @@ int kemari_pause(struct domain *d);
 int kemari_resume(struct domain *d);
 int kemari_begin(struct domain *d, struct xen_hvm_kemari_epoch *op);
 int kemari_release(struct domain *d, struct xen_hvm_kemari_epoch *op);
+int kemari_deliver_held(struct domain *d,
+                        const struct xen_hvm_kemari_deliver *op);
 void kemari_release_all(struct domain *d);
 
 /* arch/x86/hvm/kemari/state.c */

@@ -290,6 +290,7 @@ static const uint8_t needs[] = {
     [KEMARI_CMD_get_context] = NEEDS_STOPPED,
     [KEMARI_CMD_set_context] = NEEDS_STANDBY,
     [KEMARI_CMD_activate]    = NEEDS_GENERATION | NEEDS_STANDBY,
+    [KEMARI_CMD_deliver]     = NEEDS_GENERATION | NEEDS_PRIMARY,
 };
 
 static bool is_epoch_cmd(uint32_t cmd)
@@ -382,6 +383,9 @@ static int enabled_op(struct domain *d, struct xen_hvm_kemari *op)
 
     case KEMARI_CMD_activate:
         return activate(d, &op->u.activate);
+
+    case KEMARI_CMD_deliver:
+        return kemari_deliver_held(d, &op->u.deliver);
     }
 
     return -EINVAL;
@@ -475,7 +479,7 @@ int do_kemari_op(XEN_GUEST_HANDLE_PARAM(xen_hvm_kemari_t) arg)
         return copy_field_to_guest(arg, &op, version) ? -EFAULT : -EPROTO;
     }
 
-    if ( op._pad0 || op._pad1 || !op.cmd || op.cmd > KEMARI_CMD_activate )
+    if ( op._pad0 || op._pad1 || !op.cmd || op.cmd > KEMARI_CMD_deliver )
         return -EINVAL;
 
     rc = rcu_lock_remote_domain_by_id(op.domid, &d);

@@ -235,6 +235,23 @@ int kemari_release(struct domain *d, struct xen_hvm_kemari_epoch *op)
     return 0;
 }
 
+/* No output: the fence of its ring keeps INV-1 whatever the backend sees. */
+int kemari_deliver_held(struct domain *d,
+                        const struct xen_hvm_kemari_deliver *op)
+{
+    struct kemari *k = d->kemari;
+
+    if ( op->_pad || op->port >= KEMARI_MAX_PORTS ||
+         kemari_policy(k, op->port) != KEMARI_POLICY_HOLD )
+        return -EINVAL;
+    if ( !test_and_clear_bit(op->port, k->held) )
+        return -EALREADY;
+
+    kemari_deliver(d, op->port);
+
+    return 0;
+}
+
 /* The end of protection: nothing stays held. */
 void kemari_release_all(struct domain *d)
 {
