@@ -10,6 +10,7 @@
  *
  * Standard output gets numbered lines, "N <count> mono=<ns> real=<ns>", and
  * "BAD <what>" for each violation; "KMSG <record>" for messages of the kernel.
+ * A line goes out whole: one write, and on a terminal no processing.
  *
  * Options, as arguments or on the kernel's command line:
  *	ms=N	between two numbered lines (default 10)
@@ -27,6 +28,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <termios.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -290,6 +292,22 @@ static void *watch_kernel(void *arg)
 
 /* --- the whole --------------------------------------------------------- */
 
+/*
+ * A terminal that makes "\r\n" of a newline sends it as a piece of output of
+ * its own: then the last piece is never a whole line, and nobody would see if
+ * it came out before its time.
+ */
+static void raw_output(void)
+{
+	struct termios t;
+
+	if (tcgetattr(STDOUT_FILENO, &t))
+		return;			/* not a terminal */
+	t.c_oflag &= ~(tcflag_t)OPOST;
+	if (tcsetattr(STDOUT_FILENO, TCSANOW, &t))
+		say("BAD cannot set up the terminal: %s\n", strerror(errno));
+}
+
 static void option(const char *text)
 {
 	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
@@ -360,6 +378,7 @@ int main(int argc, char **argv)
 	pthread_t kernel;
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 
+	raw_output();
 	kernel_options();
 	for (int i = 1; i < argc; i++)
 		option(argv[i]);
