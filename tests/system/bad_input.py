@@ -27,7 +27,7 @@ def verdict(name, problem):
 
 def refused(name, command, status, *words, host="a"):
     """The command must fail with that status, naming all the words."""
-    code, text = k.rc(host, command, timeout=180)
+    code, text = k.rc(host, "timeout 60 " + command, timeout=90)
     missing = [w for w in words if w not in text]
     problem = None
     if code != status:
