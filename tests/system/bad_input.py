@@ -222,10 +222,8 @@ def ineligible():
 def main():
     global OUT
     drill.prepare()
-    image = os.path.join(k.ROOT, "build", "check", "drill-guest.img")
-    k.guest_image(image, "drill-init", ["clockcheck"])
     OUT = k.Console("a", NAME)
-    k.create("a", NAME, image, args="ms=50 mb=4")
+    k.create("a", NAME, args="ms=50 mb=4")
     k.wait_for("first lines", lambda: len(k.counters(OUT.lines())) > 5, 60)
     for part in (usage, peers, receiver, memory, taken, orphan, ineligible):
         try:

@@ -18,6 +18,7 @@ import random
 import sys
 import time
 
+import afterlife
 import labkit as k
 
 MIN_LINES = 100			# fewer prove nothing
@@ -91,10 +92,7 @@ done"""
 def start(opts, say, name, out):
     """The guest counts on host a, under protection."""
     say("starting the guest on host a")
-    image = os.path.join(k.ROOT, "build", "check", "drill-guest.img")
-    os.makedirs(os.path.dirname(image), exist_ok=True)
-    k.guest_image(image, "drill-init", ["clockcheck"])
-    k.create("a", name, image, vcpus=opts.vcpus,
+    k.create("a", name, vcpus=opts.vcpus,
              args="ms=%d mb=32" % opts.interval_ms)
     k.wait_for("the guest's first lines",
                lambda: len(k.counters(out.lines())) > 20, 60)
@@ -196,6 +194,9 @@ def run(opts, say):
         result["problems"].append("the guest found: " + bad[0])
     if not k.runs("b", name):
         result["problems"].append("xl list on host b does not show " + name)
+    elif opts.afterlife:
+        say("using it as an ordinary guest of host b")
+        result["problems"] += afterlife.problems(name, out_b)
     result.update(
         memory_verified=not bad,
         last_output_a=before[-1][4], first_output_b=first[4],
@@ -242,6 +243,8 @@ def options(argv=None):
                    "time: the drain must wait for it")
     p.add_argument("--link-first", action="store_true",
                    help="the replication link goes a second before the power")
+    p.add_argument("--afterlife", action="store_true",
+                   help="then use the guest as an ordinary one of host b")
     p.add_argument("--expect", choices=["pass", "violation"], default="pass")
     p.add_argument("--tries", type=int, default=1,
                    help="drills until the expected verdict (negative ones)")

@@ -15,6 +15,7 @@ REPL = {"a": "10.78.0.11", "b": "10.78.0.12"}
 OTHER = {"a": "b", "b": "a"}
 # Reports itself off only when the emulator's process is gone.
 FENCE = "/usr/local/bin/fence-by-power-switch"
+RECEIVE_LOG = "/var/log/kemari-receive.log"
 
 
 class DrillError(Exception):
@@ -86,8 +87,8 @@ CONFIG = """name = "%(name)s"
 type = "pvh"
 kernel = "/boot/guest-vmlinuz"
 ramdisk = "/root/%(name)s.img"
-memory = %(memory)d
-maxmem = %(memory)d
+memory = 128
+maxmem = 128
 vcpus = %(vcpus)d
 cmdline = "console=hvc0 quiet %(args)s"
 on_poweroff = "destroy"
@@ -96,21 +97,16 @@ on_crash = "destroy"
 """
 
 
-def guest_image(out, init, programs):
-    """A guest initramfs with programs from build/guest-bin."""
-    args = []
-    for p in programs:
-        args += ["--add", os.path.join(ROOT, "build", "guest-bin", p)]
-    lab("guest-image", out, *args, "--init",
-        os.path.join(ROOT, "tests", "guest", init))
-
-
-def create(host, name, image, vcpus=1, memory=128, args=""):
-    """Put image and configuration on a host and start the guest."""
-    conf = CONFIG % {"name": name, "memory": memory, "vcpus": vcpus,
-                     "args": args}
-    path = os.path.join(ROOT, "build", "check", name + ".cfg")
-    os.makedirs(os.path.dirname(path), exist_ok=True)
+def create(host, name, vcpus=1, args=""):
+    """Start a guest that counts (tests/guest/drill-init) on a host."""
+    conf = CONFIG % {"name": name, "vcpus": vcpus, "args": args}
+    work = os.path.join(ROOT, "build", "check")
+    image = os.path.join(work, "drill-guest.img")
+    path = os.path.join(work, name + ".cfg")
+    os.makedirs(work, exist_ok=True)
+    lab("guest-image", image,
+        "--add", os.path.join(ROOT, "build", "guest-bin", "clockcheck"),
+        "--init", os.path.join(ROOT, "tests", "guest", "drill-init"))
     with open(path, "w", encoding="utf-8") as f:
         f.write(conf)
     lab("put", host, image, "/root/%s.img" % name)
@@ -169,12 +165,12 @@ def counters(lines):
 
 # --- kemari --------------------------------------------------------------
 
-def receive(host, log="/var/log/kemari-receive.log", extra=()):
-    daemon(host, log, [
+def receive(host):
+    daemon(host, RECEIVE_LOG, [
         "kemari", "receive", "--listen", REPL[host], "--plaintext",
-        "--fence", "%s %s" % (FENCE, OTHER[host]), *extra])
+        "--fence", "%s %s" % (FENCE, OTHER[host])])
     wait_for("kemari receive listening on " + host,
-             lambda: rc(host, "grep -q listening " + log)[0] == 0, 20)
+             lambda: rc(host, "grep -q listening " + RECEIVE_LOG)[0] == 0, 20)
 
 
 def protect(host, name, log="/var/log/kemari-protect.log", extra=()):

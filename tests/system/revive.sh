@@ -9,26 +9,11 @@
 # kernel has no new warning.
 set -eu
 cd "$(dirname "$0")/../.."
-lab=tests/lab/lab
-work=build/check/revive
+# shellcheck source=tests/system/lib.sh
+. tests/system/lib.sh
 name=revive
 cycles=${CYCLES:-3}
 vcpus=${VCPUS:-2}
-mkdir -p $work
-
-fail() { echo "revive: FAIL: $*"; exit 1; }
-on() { "$lab" exec a -- sh -c "$1"; }
-
-# until_true SECONDS WHAT COMMAND...
-until_true()
-{
-	local end=$((SECONDS + $1)) what=$2
-	shift 2
-	until "$@"; do
-		[ $SECONDS -lt $end ] || fail "timed out: $what"
-		sleep 0.5
-	done
-}
 
 console() { tail -c "+$from" "$log" 2>/dev/null | cut -d' ' -f2- | tr -d '\r'; }
 count() { console | grep -ao '^N [0-9]* mono=' | tail -n 1 | cut -d' ' -f2; }
@@ -38,41 +23,30 @@ counted() { [ "$(count || true)" -ge "$1" ] 2>/dev/null; }
 case $cycles in
 *[!0-9]* | "" | 0) echo "revive: CYCLES=$cycles: must be 1 or more"; exit 2 ;;
 esac
-if ! "$lab" status >/dev/null 2>&1; then
-	trap '"$lab" down' EXIT
-fi
-"$lab" up
-"$lab" guest-image $work/$name.img --add build/guest-bin/clockcheck \
-	--init tests/guest/drill-init
-printf '%s\n' "name = \"$name\"" 'type = "pvh"' \
-	'kernel = "/boot/guest-vmlinuz"' "ramdisk = \"/root/$name.img\"" \
-	'memory = 128' 'maxmem = 128' "vcpus = $vcpus" \
-	'cmdline = "console=hvc0 quiet ms=50 mb=32 kmsg=1"' >$work/$name.cfg
-for f in img cfg; do
-	"$lab" put a $work/$name.$f /root/$name.$f
-done
+lab_up "$@"
+put_counter a $name "ms=50 mb=32 kmsg=1" "vcpus = $vcpus"
 "$lab" put a build/dom0-bin/revive /usr/local/bin/revive
-on "chmod 755 /usr/local/bin/revive; xl destroy $name 2>/dev/null || true"
+on a "chmod 755 /usr/local/bin/revive; xl destroy $name 2>/dev/null || true"
 log=$("$lab" log a $name)
 from=$(($(stat -c %s "$log" 2>/dev/null || echo 0) + 1))
 
 # -e: no process of xl that cleans up when the domain dies.
-on "xl create -e /root/$name.cfg"
+on a "xl create -e /root/$name.cfg"
 until_true 180 "the guest counts" counted 50
 echo "revive: $cycles cycles of a guest with $vcpus vCPUs"
-on "revive $name --cycles $cycles" | tee $work/times || fail "revive failed"
-[ "$(grep -c '^cycle' $work/times)" -eq "$cycles" ] || fail "revive failed"
+on a "revive $name --cycles $cycles" | tee "$work/times" || fail "revive failed"
+[ "$(grep -c '^cycle' "$work/times")" -eq "$cycles" ] || fail "revive failed"
 last=$(count)
 until_true 120 "the guest counts on after N $last" counted $((last + 40))
-console >$work/console
+console >"$work/console"
 # Its watches came with it, or it would not answer.
-on "xl shutdown $name" || fail "the guest hears no more of xl"
-on "xl destroy $name"
+on a "xl shutdown $name" || fail "the guest hears no more of xl"
+on a "xl destroy $name"
 
 # A line may be there twice, and the first time in part: the daemon may have
 # read it before the death.
 # shellcheck disable=SC2016 # awk's
-grep -ao 'N [0-9]* mono=[0-9]* real=[0-9]*$' $work/console | awk '
+grep -ao 'N [0-9]* mono=[0-9]* real=[0-9]*$' "$work/console" | awk '
 	{
 		split($3, mono, "="); split($4, real, "=")
 		if ($2 in seen) {
@@ -89,12 +63,12 @@ grep -ao 'N [0-9]* mono=[0-9]* real=[0-9]*$' $work/console | awk '
 	function bad(what) { print "revive: " what; status = 1 }
 	END { print "revive: counted to " n; exit status }
 ' || fail "the count is broken (see $work/console)"
-if grep -a BAD $work/console; then
+if grep -a BAD "$work/console"; then
 	fail "the guest has seen what must not be"
 fi
 # Emulation is slow enough for an interrupt to take longer than the kernel
 # likes, with and without a revive.
-if grep -a '^KMSG [0-4],' $work/console | grep -v 'hrtimer: interrupt took'
+if grep -a '^KMSG [0-4],' "$work/console" | grep -v 'hrtimer: interrupt took'
 then
 	fail "the guest's kernel has a new warning"
 fi
