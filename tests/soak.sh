@@ -24,7 +24,7 @@ make --no-print-directory xen
 make --no-print-directory -j2 all native-programs
 
 # Seeds of the simulator, five hundred to a line.
-i=$(wc -l <$out/faults.log 2>/dev/null || echo 0)
+i=$(wc -l 2>/dev/null <$out/faults.log || echo 0)
 while [ "$i" -lt "$FAULTS" ]; do
 	seeds=$((i * 500 + 1))-$(((i + 1) * 500))
 	KEMARI_SIM_SEEDS=$seeds build/tests/sim/test_chaos \
@@ -38,7 +38,7 @@ if [ ! -f $out/revive.done ] && [ "$REVIVES" -gt 0 ]; then
 	CYCLES=$REVIVES tests/system/revive.sh | tee $out/revive.log
 	touch $out/revive.done
 fi
-i=$(wc -l <$out/drills.json 2>/dev/null || echo 0)
+i=$(wc -l 2>/dev/null <$out/drills.json || echo 0)
 while [ "$i" -lt "$DRILLS" ]; do
 	case $((i % 4)) in
 	1) extra="--slow-console 120 --link-first" ;;
