@@ -260,9 +260,11 @@ def main():
     for i in range(opts.tries):
         opts.seed = first + i
         started = time.monotonic()
+        say = k.teller()
+        say("seed %d: both hosts up and empty" % opts.seed)
         prepare()
         try:
-            result = run(opts, lambda s: print("  " + s, flush=True))
+            result = run(opts, say)
         except k.DrillError as e:
             print("drill: seed %d: %s" % (opts.seed, e))
             for host, log in (("a", "protect"), ("b", "receive")):
@@ -270,6 +272,7 @@ def main():
                       if host == "b" else "")
             result = {"seed": opts.seed, "problems": ["not carried out: %s"
                                                       % e], "void": True}
+        say("booting host a again")
         tidy()
         violation = bool(result["problems"]) and not result.get("void")
         result["verdict"] = ("void" if result.get("void") else

@@ -22,6 +22,13 @@ class DrillError(Exception):
     """The drill could not be carried out (as opposed to: the proof failed)."""
 
 
+def teller():
+    """say(text): a line with the time since now."""
+    start = time.monotonic()
+    return lambda text: print("[%5.1f s] %s" % (
+        time.monotonic() - start, text), flush=True)
+
+
 def lab(*args, check=True, timeout=120):
     """Run a verb of the lab; its standard output, stripped."""
     r = subprocess.run([LAB, *args], capture_output=True, text=True,
