@@ -169,29 +169,12 @@ def memory():
     alive("not enough memory")
 
 
-def taken():
-    """A shell whose receiver is dead and forgotten keeps its domain ID."""
-    k.protect("a", NAME)
-    k.wait_state("a", NAME, "protected")
-    k.on("b", "killall -9 kemari; sleep 1")
-    k.on("a", "kemari unprotect %s --force --standby-is-dead" % NAME)
-    k.wait_for("kemari ended", lambda: k.rc("a", "pidof kemari")[0] != 0, 30)
-    k.receive("b")
-    refused("domain ID taken, by whom",
-            "kemari protect %s --to %s --plaintext" % (NAME, TO), 1,
-            "domain ID", NAME + "--standby")
-    k.on("b", "xl destroy %s--standby" % NAME)
-    alive("domain ID taken")
-
-
 def orphan():
-    """Supervisor and worker killed: the guest is held until told otherwise."""
-    k.stop_kemari()
-    k.receive("b")
+    """Supervisors and workers killed: the guest is held until told otherwise,
+    and its standby, forgotten by all, keeps its domain ID."""
     k.protect("a", NAME)
     k.wait_state("a", NAME, "protected")
     k.stop_kemari()
-    k.on("b", "xl destroy %s--standby" % NAME)
     n = len(k.counters(OUT.lines()))
     time.sleep(3)
     grown = len(k.counters(OUT.lines())) - n
@@ -205,6 +188,11 @@ def orphan():
     code, text = k.rc("a", "kemari unprotect %s --force --standby-is-dead"
                       % NAME)
     verdict("an operator sets it free", text if code else None)
+    k.receive("b")
+    refused("domain ID taken, by whom",
+            "kemari protect %s --to %s --plaintext" % (NAME, TO), 1,
+            "domain ID", NAME + "--standby")
+    k.on("b", "xl destroy %s--standby" % NAME)
     alive("set free")
 
 
@@ -225,7 +213,7 @@ def main():
     OUT = k.Console("a", NAME)
     k.create("a", NAME, args="ms=50 mb=4")
     k.wait_for("first lines", lambda: len(k.counters(OUT.lines())) > 5, 60)
-    for part in (usage, peers, receiver, memory, taken, orphan, ineligible):
+    for part in (usage, peers, receiver, memory, orphan, ineligible):
         try:
             part()
         except k.DrillError as e:

@@ -123,7 +123,7 @@ def await_moment(opts, say, rng, name, out):
     time.sleep(rng.uniform(0, 1))
     # A guest that was silent at that moment would prove nothing.
     k.wait_for("a line just now", lambda: time.monotonic_ns() -
-               k.counters(out.lines())[-1][0] < FRESH_NS, 30)
+               k.counters(out.lines())[-1][0] < FRESH_NS, 30, every=0.02)
     return state
 
 

@@ -53,8 +53,11 @@ def rc(host, command, timeout=120):
     return r.returncode, r.stdout + r.stderr
 
 
-def wait_for(what, fn, timeout):
-    """Poll fn() until it is true; its value."""
+def wait_for(what, fn, timeout, every=0.3):
+    """Poll fn() until it is true; its value.
+
+    Not too often: a look into a host takes its only CPU from what it does.
+    """
     end = time.monotonic() + timeout
     while True:
         value = fn()
@@ -62,7 +65,7 @@ def wait_for(what, fn, timeout):
             return value
         if time.monotonic() > end:
             raise DrillError("timed out after %d s: %s" % (timeout, what))
-        time.sleep(0.05)
+        time.sleep(every)
 
 
 def daemon(host, log, argv):
