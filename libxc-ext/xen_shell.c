@@ -72,9 +72,9 @@ static int check_memory(struct xen_host *h, const struct xen_shape *s)
 				"memory: %s", strerror(errno));
 	if (info.free_pages + info.scrub_pages >= want)
 		return 0;
-	return xen_fail(h, ENOMEM, "the standby needs %llu MiB of this host "
-			"(guest %llu, its page tables %llu, Xen %d), free are "
-			"%llu MiB",
+	return xen_fail(h, ENOMEM, "the standby needs %llu MiB of this host's "
+			"memory (guest %llu, its page tables %llu, Xen %d), "
+			"free are %llu MiB",
 			(unsigned long long)want / MIB_PAGES + 1,
 			(unsigned long long)(s->dom.pages / MIB_PAGES),
 			(unsigned long long)(paging / MIB_PAGES),

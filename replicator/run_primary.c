@@ -95,15 +95,19 @@ static void reconnect_later(struct protect *r)
 static void on_closed(void *arg, int err, const char *why)
 {
 	struct protect *r = arg;
+	bool hopeless;
 
 	primary_link_down(r->primary, err, why);
-	r->link->ops->close(r->link);
-	r->link = NULL;
-	if (!r->ever_up && !r->life &&
-	    primary_outcome(r->primary) == PRIMARY_GOING) {
+	hopeless = !r->ever_up && !r->life &&
+		   primary_outcome(r->primary) == PRIMARY_GOING;
+	if (hopeless)
 		fprintf(stderr, "kemari protect: %s: no answer from `kemari "
 			"receive` there: %s; the guest runs on unprotected\n",
 			r->address, why);
+	/* @why goes with the link. */
+	r->link->ops->close(r->link);
+	r->link = NULL;
+	if (hopeless) {
 		event_base_loopbreak(r->base);
 		return;
 	}
@@ -395,8 +399,9 @@ static int conclude(struct protect *r)
 		 primary_outcome_str(out));
 	if (r->leaving)
 		control_answer(r->leaving, ok, text);
-	fprintf(ok ? stdout : stderr, "kemari protect: %s%s%s", text,
-		*s.detail ? s.detail : "", *s.detail ? "\n" : "");
+	if (out != PRIMARY_GOING)	/* else it has been said why */
+		fprintf(ok ? stdout : stderr, "kemari protect: %s%s%s", text,
+			*s.detail ? s.detail : "", *s.detail ? "\n" : "");
 	return ok ? 0 : 1;
 }
 

@@ -10,6 +10,7 @@
  *
  * Standard output gets numbered lines, "N <count> mono=<ns> real=<ns>", and
  * "BAD <what>" for each violation; "KMSG <record>" for messages of the kernel.
+ * A line goes out whole: one write, and on a terminal no processing.
  *
  * Options, as arguments or on the kernel's command line:
  *	ms=N	between two numbered lines (default 10)
@@ -26,6 +27,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <termios.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -263,6 +265,22 @@ static void *watch_kernel(void *arg)
 
 /* --- the whole --------------------------------------------------------- */
 
+/*
+ * A terminal that makes "\r\n" of a newline sends it as a piece of output of
+ * its own: then the last piece is never a whole line, and nobody would see if
+ * it came out before its time.
+ */
+static void raw_output(void)
+{
+	struct termios t;
+
+	if (tcgetattr(STDOUT_FILENO, &t))
+		return;			/* not a terminal */
+	t.c_oflag &= ~(tcflag_t)OPOST;
+	if (tcsetattr(STDOUT_FILENO, TCSANOW, &t))
+		say("BAD cannot set up the terminal: %s\n", strerror(errno));
+}
+
 static void start(void *(*run)(void *), const char *what, int cpu)
 {
 	struct worker *w = &workers[nworkers++];
@@ -302,6 +320,7 @@ int main(int argc, char **argv)
 	pthread_t kernel;
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 
+	raw_output();
 	read_options(options, sizeof(options) / sizeof(options[0]), argc, argv);
 	if (cpus > CPUS_MAX)
 		cpus = CPUS_MAX;

@@ -128,7 +128,7 @@ check_shell()
 		'#!'*sh | '#!'*'sh -'*) scripts+=("$f") ;;
 		esac
 	done < <(files)
-	shellcheck "${scripts[@]}" || bad=1
+	shellcheck -x "${scripts[@]}" || bad=1
 }
 
 # Each header compiles by itself.

@@ -2,53 +2,13 @@
 /*
  * test_stream.c - a recorded session of the whole engine, read by the second
  *		   reader: same checkpoints, same memory
- *
- * tests/tools/stream_reader.py knows docs/PROTOCOL.md and none of our code.
  */
 #include "tests/sim/engine.h"
+#include "tests/unit/reader.h"
 
 #include <openssl/evp.h>
-#include <sys/wait.h>
 
 static struct engine engine;
-static char answer[1 << 20];
-
-static int run_reader(const char *path)
-{
-	char command[256];
-	FILE *out;
-	size_t n;
-	int status;
-
-	snprintf(command, sizeof(command),
-		 "python3 tests/tools/stream_reader.py %s 2>&1", path);
-	out = popen(command, "r");
-	assert_non_null(out);
-	n = fread(answer, 1, sizeof(answer) - 1, out);
-	answer[n] = '\0';
-	status = pclose(out);
-	assert_true(WIFEXITED(status));
-	return WEXITSTATUS(status);
-}
-
-static void expect(const char *key, const char *value)
-{
-	char line[256];
-
-	snprintf(line, sizeof(line), "\"%s\": %s", key, value);
-	if (!strstr(answer, line))
-		fail_msg("no '%s' in:\n%.2000s", line, answer);
-}
-
-static void hex(char *out, const uint8_t *bytes, size_t n)
-{
-	size_t i;
-
-	*out++ = '"';
-	for (i = 0; i < n; i++)
-		out += sprintf(out, "%02x", bytes[i]);
-	strcpy(out, "\"");
-}
 
 /* SHA-256 over each frame's number and bytes, ascending. */
 static void standby_sha(struct platform *p, uint8_t *sha)
@@ -74,7 +34,7 @@ static void standby_sha(struct platform *p, uint8_t *sha)
 
 static void test_recorded(void **state)
 {
-	char path[] = "/tmp/kemari-stream-XXXXXX", value[80];
+	char path[] = "/tmp/kemari-stream-XXXXXX", value[24];
 	struct engine *e = &engine;
 	const struct staging_view *v;
 	uint8_t sha[32];
@@ -97,19 +57,17 @@ static void test_recorded(void **state)
 
 	assert_int_equal(fclose(e->recording), 0);
 	e->recording = NULL;
-	if (run_reader(path))
-		fail_msg("%.2000s", answer);
+	if (reader_run(path))
+		fail_msg("%.2000s", reader_answer);
 	unlink(path);
 	v = staging_view(e->staging);
 	snprintf(value, sizeof(value), "%llu",
 		 (unsigned long long)v->committed);
-	expect("committed", value);
-	hex(value, v->digest, sizeof(v->digest));
-	expect("digest", value);
+	reader_expect("committed", value);
+	reader_expect_hex("digest", v->digest, sizeof(v->digest));
 	standby_sha(e->b.platform, sha);
-	hex(value, sha, sizeof(sha));
-	expect("memory_sha256", value);
-	expect("RESUME", "1");
+	reader_expect_hex("memory_sha256", sha, sizeof(sha));
+	reader_expect("RESUME", "1");
 	engine_free(e);
 }
 

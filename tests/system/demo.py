@@ -43,8 +43,7 @@ def main():
     opts = drill.options(["--seed", str(own.seed)])
 
     started = time.monotonic()
-    say = lambda s: print("[%5.1f s] %s" % (time.monotonic() - started, s),
-                          flush=True)
+    say = k.teller()
     say("booting two Xen hosts, a and b")
     try:
         drill.prepare()

@@ -18,6 +18,7 @@ import random
 import sys
 import time
 
+import afterlife
 import labkit as k
 
 MIN_LINES = 100			# fewer prove nothing
@@ -76,21 +77,25 @@ def harass(rng, name, say):
         k.wait_state("a", name, "protected", 60)
 
 
-def run(opts, say):
-    """One drill on a lab that is up; its result as a dictionary."""
-    rng = random.Random(opts.seed)
-    name = "g"
-    result = {"seed": opts.seed, "policy": opts.unsafe_policy or "default"}
+# The console daemon of host a stands still for some ms at a time, and for as
+# long as there is HOLD.
+HOLD = "/run/hold-console"
+SLOW = """p=$(pidof xenconsoled)
+while kill -STOP $p; do
+	usleep %d000
+	while [ -e """ + HOLD + """ ]; do usleep 10000; done
+	kill -CONT $p
+	usleep 40000
+done"""
 
+
+def start(opts, say, name, out):
+    """The guest counts on host a, under protection."""
     say("starting the guest on host a")
-    image = os.path.join(k.ROOT, "build", "check", "drill-guest.img")
-    os.makedirs(os.path.dirname(image), exist_ok=True)
-    k.guest_image(image, "drill-init", ["clockcheck"])
-    out_a, out_b = k.Console("a", name), k.Console("b", name)
-    k.create("a", name, image, vcpus=opts.vcpus,
-             args="ms=%d mb=32" % opts.interval_ms)
+    k.create_counter("a", name, vcpus=opts.vcpus,
+                     args="ms=%d mb=32" % opts.interval_ms)
     k.wait_for("the guest's first lines",
-               lambda: len(k.counters(out_a.lines())) > 20, 60)
+               lambda: len(k.counters(out.lines())) > 20, 60)
 
     say("protecting it towards host b while it runs")
     k.receive("b")
@@ -99,18 +104,18 @@ def run(opts, say):
         extra = ["--unsafe-policy", opts.unsafe_policy]
     k.protect("a", name, extra=extra)
     k.wait_state("a", name, "protected", 120)
-
     if opts.slow_console:
         # A daemon that is late reads the ring as it is by then.
-        k.daemon("a", "/dev/null", ["sh", "-c",
-                 "p=$(pidof xenconsoled); while kill -STOP $p; do usleep "
-                 "%d000; kill -CONT $p; usleep 40000; done" %
-                 opts.slow_console])
-    # A moment that nobody chose, and not before there is enough to judge.
+        k.daemon("a", "/dev/null", ["sh", "-c", SLOW % opts.slow_console])
+
+
+def await_moment(opts, say, rng, name, out):
+    """A moment that nobody chose, not before there is enough to judge; the
+    last status before it."""
     time.sleep(rng.uniform(2, 5))
-    started = len(k.counters(out_a.lines()))
+    started = len(k.counters(out.lines()))
     k.wait_for("%d lines under protection" % MIN_LINES,
-               lambda: len(k.counters(out_a.lines())) - started >= MIN_LINES,
+               lambda: len(k.counters(out.lines())) - started >= MIN_LINES,
                120)
     if opts.harass:
         harass(rng, name, say)
@@ -118,28 +123,56 @@ def run(opts, say):
     time.sleep(rng.uniform(0, 1))
     # A guest that was silent at that moment would prove nothing.
     k.wait_for("a line just now", lambda: time.monotonic_ns() -
-               k.counters(out_a.lines())[-1][0] < FRESH_NS, 30)
+               k.counters(out.lines())[-1][0] < FRESH_NS, 30, every=0.02)
+    return state
 
-    cut = None
-    if opts.link_first:
-        # What is not committed now never will be, and must not leave.
-        say("cutting the replication link")
-        cut = time.monotonic_ns()
-        k.lab("cut", "repl", "a")
-        time.sleep(0.8)
+
+def cut_link(opts, say):
+    """What is not committed from now on never will be, and must not leave.
+
+    A slow console daemon sleeps through it: when it wakes up it finds in the
+    ring what was committed and has not left, and what it must not read.
+    """
+    if opts.slow_console:
+        k.on("a", "touch %s; sleep 0.1" % HOLD)
+    say("cutting the replication link")
+    cut = time.monotonic_ns()
+    k.lab("cut", "repl", "a")
+    if opts.slow_console:
+        time.sleep(0.2)
+        k.on("a", "rm " + HOLD)
+    time.sleep(0.8)
+    return cut
+
+
+def cut_power(opts, say, out):
+    """Host a dies; when, and all lines that had left it."""
+    cut = cut_link(opts, say) if opts.link_first else None
     say("cutting the power of host a")
     power = int(k.lab("power-off", "a").split()[-1])
     cut = cut or power
     if opts.link_first:
         k.lab("heal", "repl", "a")
-    before = k.counters(out_a.lines())
+    before = k.counters(out.lines())
+    silence = cut - before[-1][0]
+    if len(before) < MIN_LINES or silence > MAX_SILENCE_NS:
+        raise k.DrillError("does not count: %d lines, the last one %.0f ms "
+                           "before the cut" % (len(before), silence / 1e6))
+    return cut, before
+
+
+def run(opts, say):
+    """One drill on a lab that is up; its result as a dictionary."""
+    rng = random.Random(opts.seed)
+    name = "g"
+    result = {"seed": opts.seed, "policy": opts.unsafe_policy or "default"}
+    out_a, out_b = k.Console("a", name), k.Console("b", name)
+
+    start(opts, say, name, out_a)
+    state = await_moment(opts, say, rng, name, out_a)
+    cut, before = cut_power(opts, say, out_a)
     result.update(lines_a=len(before), cut_ns=cut,
                   silence_ms=round((cut - before[-1][0]) / 1e6, 1))
-    if len(before) < MIN_LINES or cut - before[-1][0] > MAX_SILENCE_NS:
-        raise k.DrillError("does not count: %d lines, the last one %.0f ms "
-                           "before the cut" % (
-                               len(before), result["silence_ms"]))
-
     if opts.harass:
         say("killing the receiver again and again while it takes over")
         for _ in range(5):
@@ -161,6 +194,9 @@ def run(opts, say):
         result["problems"].append("the guest found: " + bad[0])
     if not k.runs("b", name):
         result["problems"].append("xl list on host b does not show " + name)
+    elif opts.afterlife:
+        say("using it as an ordinary guest of host b")
+        result["problems"] += afterlife.problems(name, out_b)
     result.update(
         memory_verified=not bad,
         last_output_a=before[-1][4], first_output_b=first[4],
@@ -222,6 +258,8 @@ def options(argv=None):
     p.add_argument("--slow-console", type=int, default=0, metavar="MS",
                    help="host a's console daemon stands still for MS at a "
                    "time: the drain must wait for it")
+    p.add_argument("--afterlife", action="store_true",
+                   help="then use the guest as an ordinary one of host b")
     return parse_options(p, argv)
 
 
@@ -231,9 +269,11 @@ def repeat(opts, run):
     for i in range(opts.tries):
         opts.seed = first + i
         started = time.monotonic()
+        say = k.teller()
+        say("seed %d: both hosts up and empty" % opts.seed)
         prepare()
         try:
-            result = run(opts, lambda s: print("  " + s, flush=True))
+            result = run(opts, say)
         except k.DrillError as e:
             print("drill: seed %d: %s" % (opts.seed, e))
             for host, log in (("a", "protect"), ("b", "receive")):
@@ -241,6 +281,7 @@ def repeat(opts, run):
                       if host == "b" else "")
             result = {"seed": opts.seed, "problems": ["not carried out: %s"
                                                       % e], "void": True}
+        say("booting host a again")
         tidy()
         violation = bool(result["problems"]) and not result.get("void")
         result["verdict"] = ("void" if result.get("void") else

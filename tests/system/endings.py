@@ -7,7 +7,6 @@ the standby is destroyed, the receiver is ready for the next guest.  And
 `kemari unprotect` leaves the guest running where it is.
 """
 
-import os
 import sys
 
 import drill
@@ -21,8 +20,10 @@ def standby_gone():
 
 
 def case(how, end, still_runs):
-    k.create("a", NAME, IMAGE, args="ms=50 mb=4")
     out = k.Console("a", NAME)
+    # The case before may have left it, or its successor, running.
+    if not k.runs("a", NAME):
+        k.create_counter("a", NAME, args="ms=50 mb=4")
     k.wait_for("first lines", lambda: len(k.counters(out.lines())) > 5, 60)
     log = "/var/log/kemari-%s.log" % how
     k.protect("a", NAME, log=log)
@@ -41,25 +42,20 @@ def case(how, end, still_runs):
         n = len(k.counters(out.lines()))
         k.wait_for("%s: guest goes on printing" % how,
                    lambda: len(k.counters(out.lines())) > n + 20, 60)
-    k.on("a", "xl destroy %s 2>/dev/null || true" % NAME)
-    k.wait_for("domain gone", lambda: not k.runs("a", NAME), 30)
     if k.runs("b", NAME):
         raise k.DrillError("%s: the guest was revived on host b" % how)
     print("ok - " + how, flush=True)
 
 
 def main():
-    global IMAGE
     drill.prepare()
-    IMAGE = os.path.join(k.ROOT, "build", "check", "ending-guest.img")
-    k.guest_image(IMAGE, "ending-init", ["clockcheck"])
     k.receive("b")
     passed = failed = 0
     for how, end, still_runs in (
             ("unprotect", lambda: k.on("a", "kemari unprotect " + NAME),
              True),
-            ("poweroff", lambda: k.guest_says("a", NAME, "poweroff"), False),
             ("reboot", lambda: k.guest_says("a", NAME, "reboot"), True),
+            ("poweroff", lambda: k.guest_says("a", NAME, "poweroff"), False),
             ("crash", lambda: k.guest_says("a", NAME, "crash"), False),
             ("destroy", lambda: k.on("a", "xl destroy " + NAME), False)):
         try:

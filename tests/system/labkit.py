@@ -15,10 +15,18 @@ REPL = {"a": "10.78.0.11", "b": "10.78.0.12"}
 OTHER = {"a": "b", "b": "a"}
 # Reports itself off only when the emulator's process is gone.
 FENCE = "/usr/local/bin/fence-by-power-switch"
+RECEIVE_LOG = "/var/log/kemari-receive.log"
 
 
 class DrillError(Exception):
     """The drill could not be carried out (as opposed to: the proof failed)."""
+
+
+def teller():
+    """say(text): a line with the time since now."""
+    start = time.monotonic()
+    return lambda text: print("[%5.1f s] %s" % (
+        time.monotonic() - start, text), flush=True)
 
 
 def lab(*args, check=True, timeout=120):
@@ -45,8 +53,11 @@ def rc(host, command, timeout=120):
     return r.returncode, r.stdout + r.stderr
 
 
-def wait_for(what, fn, timeout):
-    """Poll fn() until it is true; its value."""
+def wait_for(what, fn, timeout, every=0.3):
+    """Poll fn() until it is true; its value.
+
+    Not too often: a look into a host takes its only CPU from what it does.
+    """
     end = time.monotonic() + timeout
     while True:
         value = fn()
@@ -54,7 +65,7 @@ def wait_for(what, fn, timeout):
             return value
         if time.monotonic() > end:
             raise DrillError("timed out after %d s: %s" % (timeout, what))
-        time.sleep(0.05)
+        time.sleep(every)
 
 
 def daemon(host, log, argv):
@@ -86,8 +97,8 @@ CONFIG = """name = "%(name)s"
 type = "pvh"
 kernel = "/boot/guest-vmlinuz"
 ramdisk = "/root/%(name)s.img"
-memory = %(memory)d
-maxmem = %(memory)d
+memory = 128
+maxmem = 128
 vcpus = %(vcpus)d
 cmdline = "console=hvc0 quiet %(args)s"
 on_poweroff = "destroy"
@@ -119,6 +130,14 @@ def create(host, name, image, vcpus=1, memory=128, args="", devices=""):
     lab("put", host, image, "/root/%s.img" % name)
     lab("put", host, path, "/root/%s.cfg" % name)
     on(host, "xl create /root/%s.cfg" % name, timeout=120)
+
+
+def create_counter(host, name, vcpus=1, args=""):
+    """Start a guest that counts (tests/guest/drill-init) on a host."""
+    image = os.path.join(ROOT, "build", "check", "drill-guest.img")
+    os.makedirs(os.path.dirname(image), exist_ok=True)
+    guest_image(image, "drill-init", ["clockcheck"])
+    create(host, name, image, vcpus=vcpus, args=args)
 
 
 def runs(host, name):
@@ -172,12 +191,12 @@ def counters(lines):
 
 # --- kemari --------------------------------------------------------------
 
-def receive(host, log="/var/log/kemari-receive.log", extra=()):
-    daemon(host, log, [
+def receive(host):
+    daemon(host, RECEIVE_LOG, [
         "kemari", "receive", "--listen", REPL[host], "--plaintext",
-        "--fence", "%s %s" % (FENCE, OTHER[host]), *extra])
+        "--fence", "%s %s" % (FENCE, OTHER[host])])
     wait_for("kemari receive listening on " + host,
-             lambda: rc(host, "grep -q listening " + log)[0] == 0, 20)
+             lambda: rc(host, "grep -q listening " + RECEIVE_LOG)[0] == 0, 20)
 
 
 def protect(host, name, log="/var/log/kemari-protect.log", extra=()):

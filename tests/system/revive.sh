@@ -1,7 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# revive.sh [--devices] - a running guest is captured, destroyed, re-created
-# and goes on
+# revive.sh - a running guest is captured, destroyed, re-created and goes on
 #
 # On host a of the lab: a PVH guest with two vCPUs that checks its clocks,
 # timers and memory (tests/guest/clockcheck.c) lives through CYCLES (default
@@ -12,33 +11,21 @@
 # with the host's own backends; nothing of them is left in the end.  INV-38
 set -eu
 cd "$(dirname "$0")/../.."
-lab=tests/lab/lab
-work=build/check/revive
+# shellcheck source=tests/system/lib.sh
+. tests/system/lib.sh
 name=revive
 cycles=${CYCLES:-3}
 vcpus=${VCPUS:-2}
-devices=''
 mac=00:16:3e:4b:00:64
+init=drill
+lines=("vcpus = $vcpus")
+devices=''
 if [ "${1:-}" = --devices ]; then
-	devices=1
-	name=revive-io
-	work=build/check/revive-io
+	shift
+	devices=1 name=revive-io init=io
+	lines+=('disk = ["/root/revive.disk,raw,xvda,rw"]'
+		"vif = [\"bridge=xenbr0,mac=$mac,ip=10.77.0.101\"]")
 fi
-mkdir -p $work
-
-fail() { echo "revive: FAIL: $*"; exit 1; }
-on() { "$lab" exec a -- sh -c "$1"; }
-
-# until_true SECONDS WHAT COMMAND...
-until_true()
-{
-	local end=$((SECONDS + $1)) what=$2
-	shift 2
-	until "$@"; do
-		[ $SECONDS -lt $end ] || fail "timed out: $what"
-		sleep 0.5
-	done
-}
 
 console() { tail -c "+$from" "$log" 2>/dev/null | cut -d' ' -f2- | tr -d '\r'; }
 count() { console | grep -ao '^N [0-9]* mono=' | tail -n 1 | cut -d' ' -f2; }
@@ -48,27 +35,16 @@ counted() { [ "$(count || true)" -ge "$1" ] 2>/dev/null; }
 case $cycles in
 *[!0-9]* | "" | 0) echo "revive: CYCLES=$cycles: must be 1 or more"; exit 2 ;;
 esac
-if ! "$lab" status >/dev/null 2>&1; then
-	trap '"$lab" down' EXIT
-fi
-"$lab" up
-"$lab" guest-image $work/$name.img --add build/guest-bin/clockcheck \
-	--add build/guest-bin/ioload \
-	--init "tests/guest/$([ "$devices" ] && echo io || echo drill)-init"
-printf '%s\n' "name = \"$name\"" 'type = "pvh"' \
-	'kernel = "/boot/guest-vmlinuz"' "ramdisk = \"/root/$name.img\"" \
-	'memory = 128' 'maxmem = 128' "vcpus = $vcpus" \
-	'cmdline = "console=hvc0 quiet ms=50 mb=32 kmsg=1"' >$work/$name.cfg
-if [ "$devices" ]; then
-	printf '%s\n' 'disk = ["/root/revive.disk,raw,xvda,rw"]' \
-		"vif = [\"bridge=xenbr0,mac=$mac,ip=10.77.0.101\"]" >>$work/$name.cfg
-	on "dd if=/dev/zero of=/root/revive.disk bs=1M count=16 2>/dev/null"
-fi
-for f in img cfg; do
-	"$lab" put a $work/$name.$f /root/$name.$f
-done
+lab_up "$@"
+"$lab" guest-image "$work/$name.img" --add build/guest-bin/clockcheck \
+	--add build/guest-bin/ioload --init "tests/guest/$init-init"
+"$lab" put a "$work/$name.img" "/root/$name.img"
+put_config a $name "/root/$name.img" "ms=50 mb=32 kmsg=1" 'maxmem = 128' \
+	"${lines[@]}"
+[ -z "$devices" ] ||
+	on a "dd if=/dev/zero of=/root/revive.disk bs=1M count=16 2>/dev/null"
 "$lab" put a build/dom0-bin/revive /usr/local/bin/revive
-on "chmod 755 /usr/local/bin/revive; xl destroy $name 2>/dev/null || true"
+on a "chmod 755 /usr/local/bin/revive; xl destroy $name 2>/dev/null || true"
 log=$("$lab" log a $name)
 from=$(($(stat -c %s "$log" 2>/dev/null || echo 0) + 1))
 
@@ -76,23 +52,23 @@ io() { console | grep -ao '^IO [0-9]*' | tail -n 1 | cut -d' ' -f2; }
 # shellcheck disable=SC2317 # called through until_true
 did_io() { [ "$(io || true)" -ge "$1" ] 2>/dev/null; }
 # shellcheck disable=SC2317 # called through until_true
-answers() { "$lab" client -- ping -c 3 -i 0.2 -W 2 10.77.0.100 >$work/ping; }
+answers() { "$lab" client -- ping -c 3 -i 0.2 -W 2 10.77.0.100 >"$work/ping"; }
 
 # -e: no process of xl that cleans up when the domain dies.
-on "xl create -e /root/$name.cfg"
+on a "xl create -e /root/$name.cfg"
 until_true 180 "the guest counts" counted 50
 if [ "$devices" ]; then
 	until_true 60 "the guest writes to its disk" did_io 100
 	until_true 60 "the guest answers" answers
-	"$lab" client -- ping -i 0.1 10.77.0.100 >$work/pings &
+	"$lab" client -- ping -i 0.1 10.77.0.100 >"$work/pings" &
 	pings=$!
 	"$lab" client -- python3 tests/tools/announcements.py eth0 \
-		>$work/announced &
+		>"$work/announced" &
 	listener=$!
 fi
 echo "revive: $cycles cycles of a guest with $vcpus vCPUs"
-on "revive $name --cycles $cycles" | tee $work/times || fail "revive failed"
-[ "$(grep -c '^cycle' $work/times)" -eq "$cycles" ] || fail "revive failed"
+on a "revive $name --cycles $cycles" | tee "$work/times" || fail "revive failed"
+[ "$(grep -c '^cycle' "$work/times")" -eq "$cycles" ] || fail "revive failed"
 last=$(count)
 until_true 120 "the guest counts on after N $last" counted $((last + 40))
 if [ "$devices" ]; then
@@ -100,7 +76,7 @@ if [ "$devices" ]; then
 	until_true 60 "the guest answers again" answers
 	kill -INT "$pings"
 	wait "$pings" || true
-	tail -n 2 $work/pings
+	tail -n 2 "$work/pings"
 	sleep 1
 	kill "$listener"
 	wait "$listener" || true
@@ -109,18 +85,18 @@ if [ "$devices" ]; then
 	for what in "rarp $mac" "arp $mac 10.77.0.101" \
 		"neighbour $mac fe80::216:3eff:fe4b:64" "arp $mac 10.77.0.100"
 	do
-		n=$(grep -c "$what" $work/announced || true)
+		n=$(grep -c "$what" "$work/announced" || true)
 		echo "revive: announced $n times: $what"
 		[ "$n" -ge "$cycles" ] || fail "announced too seldom: $what"
 	done
 fi
-console >$work/console
+console >"$work/console"
 # Its watches came with it, or it would not answer.
-on "xl shutdown $name" || fail "the guest hears no more of xl"
-id=$(on "xl domid $name")
-on "xl destroy $name"
+on a "xl shutdown $name" || fail "the guest hears no more of xl"
+id=$(on a "xl domid $name")
+on a "xl destroy $name"
 if [ "$devices" ]; then
-	left=$(on "xenstore-ls -f | grep -e '/$id/' -e '/$id ' || true
+	left=$(on a "xenstore-ls -f | grep -e '/$id/' -e '/$id ' || true
 		ls /sys/bus/xen-backend/devices; losetup -a
 		ls /sys/class/net | grep '^vif' || true")
 	[ -z "$left" ] || fail "left after xl destroy: $left"
@@ -129,7 +105,7 @@ fi
 # A line may be there twice, and the first time in part: the daemon may have
 # read it before the death.
 # shellcheck disable=SC2016 # awk's
-grep -ao 'N [0-9]* mono=[0-9]* real=[0-9]*$' $work/console | awk '
+grep -ao 'N [0-9]* mono=[0-9]* real=[0-9]*$' "$work/console" | awk '
 	{
 		split($3, mono, "="); split($4, real, "=")
 		if ($2 in seen) {
@@ -146,12 +122,12 @@ grep -ao 'N [0-9]* mono=[0-9]* real=[0-9]*$' $work/console | awk '
 	function bad(what) { print "revive: " what; status = 1 }
 	END { print "revive: counted to " n; exit status }
 ' || fail "the count is broken (see $work/console)"
-if grep -a BAD $work/console; then
+if grep -a BAD "$work/console"; then
 	fail "the guest has seen what must not be"
 fi
 # Emulation is slow enough for an interrupt to take longer than the kernel
 # likes, with and without a revive.
-if grep -a '^KMSG [0-4],' $work/console | grep -v 'hrtimer: interrupt took'
+if grep -a '^KMSG [0-4],' "$work/console" | grep -v 'hrtimer: interrupt took'
 then
 	fail "the guest's kernel has a new warning"
 fi

@@ -6,45 +6,22 @@
 # rings at rest and read, refusals, standby nodes, the end of a domain.
 set -eu
 cd "$(dirname "$0")/../.."
-lab=tests/lab/lab
-work=build/check/store
+# shellcheck source=tests/system/lib.sh
+. tests/system/lib.sh
 guest=store-guest
-mkdir -p $work
 
-fail() { echo "store: FAIL: $*"; exit 1; }
-on() { "$lab" exec "$1" -- sh -c "$2"; }
 run() { echo "store: store-test $*"; "$lab" exec a -- store-test "$@"; }
 
-# until_true SECONDS WHAT COMMAND...
-until_true()
-{
-	local end=$((SECONDS + $1)) what=$2
-	shift 2
-	until "$@"; do
-		[ $SECONDS -lt $end ] || fail "timed out: $what"
-		sleep 0.3
-	done
-}
-
-config()	# NAME [LINE]...
-{
-	local name=$1
-	shift
-	printf '%s\n' "name = \"$name\"" 'type = "pvh"' \
-		'kernel = "/boot/guest-vmlinuz"' 'ramdisk = "/root/store.img"' \
-		'memory = 128' 'cmdline = "console=hvc0 quiet"' "$@" \
-		>"$work/$name.cfg"
-	"$lab" put a "$work/$name.cfg" "/root/$name.cfg"
-}
+config() { put_config a "$1" /root/store.img "" "${@:2}"; }	# NAME [LINE]...
 
 # Both loads run, seen from byte $from of its console on.
 loaded()
 {
-	tail -c "+$((from + 1))" "$log" >$work/console 2>/dev/null
-	grep -q 'line [0-9]' $work/console &&
-		grep -q 'storeload: [0-9]* rounds' $work/console
+	tail -c "+$((from + 1))" "$log" >"$work/console" 2>/dev/null
+	grep -q 'line [0-9]' "$work/console" &&
+		grep -q 'storeload: [0-9]* rounds' "$work/console"
 }
-gone() { ! on a "xl domid $guest" >$work/out 2>&1; }
+gone() { ! on a "xl domid $guest" >"$work/out" 2>&1; }
 no_nodes()	# HOST DOMID
 {
 	local left
@@ -67,20 +44,20 @@ start_guest()	# [OPTION]
 {
 	log=$("$lab" log a $guest)
 	from=$(stat -c %s "$log" 2>/dev/null || echo 0)
-	on a "xl create ${1:-} /root/$guest.cfg" >$work/out 2>&1 ||
-		fail "$(cat $work/out)"
+	on a "xl create ${1:-} /root/$guest.cfg" >"$work/out" 2>&1 ||
+		fail "$(cat "$work/out")"
 	until_true 60 "the guest's load" loaded
 	id=$(on a "xl domid $guest")
 }
 
-"$lab" up "$@"
+lab_up "$@"
 for host in a b; do
 	"$lab" put $host build/dom0-bin/store-test /usr/local/bin/store-test
 	on $host "xl destroy $guest 2>/dev/null || true"
 done
-"$lab" guest-image $work/store.img --add build/guest-bin/storeload \
+"$lab" guest-image "$work/store.img" --add build/guest-bin/storeload \
 	--init tests/guest/store-init
-"$lab" put a $work/store.img /root/store.img
+"$lab" put a "$work/store.img" /root/store.img
 config $guest
 start_guest
 
@@ -94,8 +71,8 @@ run settled "$id" 10
 
 echo "store: a standby's nodes on the other host"
 run save "$id" /tmp/store.rec
-"$lab" get a /tmp/store.rec $work/store.rec
-"$lab" put b $work/store.rec /tmp/store.rec
+"$lab" get a /tmp/store.rec "$work/store.rec"
+"$lab" put b "$work/store.rec" /tmp/store.rec
 on b "store-test standby 77 /tmp/store.rec"
 on b "xl list" | grep -q "^$guest--standby *77 " || fail "xl list on b"
 ! on b "ls /var/log/xen/console" | grep -q standby ||
@@ -140,17 +117,17 @@ no_nodes a "$id"
 
 echo "store: refusals"
 config refused 'maxmem = 256' 'vif = [ "bridge=xenbr0" ]' 'tsc_mode = "native"'
-on a "xl create -p /root/refused.cfg" >$work/out 2>&1 || fail "$(cat $work/out)"
+on a "xl create -p /root/refused.cfg" >"$work/out" 2>&1 || fail "$(cat "$work/out")"
 id=$(on a "xl domid refused")
-! on a "store-test check $id" >$work/out || fail "not refused"
+! on a "store-test check $id" >"$work/out" || fail "not refused"
 on a "xl destroy refused"
-cat $work/out
-expect $work/out "domain $id is paused by a toolstack" \
+cat "$work/out"
+expect "$work/out" "domain $id is paused by a toolstack" \
 	"device vif/0: network card" \
 	"memory: target 131072 KiB is below the maximum of 262144 KiB" \
 	"tsc_mode: 2; the rule is 0"
-! on a "store-test check 0" >$work/out || fail "domain 0 not refused"
-expect $work/out "domain 0 is the control domain"
-on a "store-test check 4000" >$work/out 2>&1 && fail "no domain 4000"
-expect $work/out "store-test: check: No such process"
+! on a "store-test check 0" >"$work/out" || fail "domain 0 not refused"
+expect "$work/out" "domain 0 is the control domain"
+on a "store-test check 4000" >"$work/out" 2>&1 && fail "no domain 4000"
+expect "$work/out" "store-test: check: No such process"
 echo "store: ok"

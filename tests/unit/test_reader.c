@@ -1,21 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * test_reader.c - what the engine sends, as the second reader understands it
- *
- * tests/tools/stream_reader.py knows docs/PROTOCOL.md and none of this code.
  */
 #include "tests/unit/session.h"
+#include "tests/unit/reader.h"
 
 #include <openssl/sha.h>
-#include <stdio.h>
-#include <sys/wait.h>
-
-static char answer[65536];
 
 /* Exit status of the reader on the session's bytes from @skip to @end. */
 static int run_reader(const struct stream *in, size_t end)
 {
-	char path[] = "/tmp/kemari-stream-XXXXXX", command[256];
+	char path[] = "/tmp/kemari-stream-XXXXXX";
 	struct wire_hello h = {
 		.magic = WIRE_HELLO_MAGIC, .version = WIRE_VERSION,
 		.compatible = WIRE_COMPATIBLE, .role = WIRE_PRIMARY,
@@ -23,43 +18,15 @@ static int run_reader(const struct stream *in, size_t end)
 	};
 	uint8_t hello[sizeof(struct wire_head) + sizeof(h)];
 	int fd = mkstemp(path), status;
-	FILE *out;
-	size_t n;
 
 	assert_true(fd >= 0);
 	wire_put(hello, WIRE_HELLO, &h, sizeof(h));
 	assert_int_equal(write(fd, hello, sizeof(hello)), sizeof(hello));
 	assert_int_equal(write(fd, in->bytes, end), end);
 	close(fd);
-	snprintf(command, sizeof(command),
-		 "python3 tests/tools/stream_reader.py %s 2>&1", path);
-	out = popen(command, "r");
-	assert_non_null(out);
-	n = fread(answer, 1, sizeof(answer) - 1, out);
-	answer[n] = '\0';
-	status = pclose(out);
+	status = reader_run(path);
 	unlink(path);
-	assert_true(WIFEXITED(status));
-	return WEXITSTATUS(status);
-}
-
-static void expect(const char *key, const char *value)
-{
-	char line[256];
-
-	snprintf(line, sizeof(line), "\"%s\": %s", key, value);
-	if (!strstr(answer, line))
-		fail_msg("no '%s' in:\n%s", line, answer);
-}
-
-static void hex(char *out, const uint8_t *bytes, size_t n)
-{
-	size_t i;
-
-	out[0] = '"';
-	for (i = 0; i < n; i++)
-		sprintf(out + 1 + 2 * i, "%02x", bytes[i]);
-	strcat(out, "\"");
+	return status;
 }
 
 /* The same memory, digest and records, by another program. */
@@ -67,12 +34,11 @@ static void test_same_understanding(void **state)
 {
 	uint8_t image[PAGES * (8 + WIRE_PAGE)], sha[SHA256_DIGEST_LENGTH];
 	struct stream *in = stream_new();
-	char value[80];
 	uint64_t i, gfn;
 
 	(void)state;
 	if (run_reader(in, in->used))
-		fail_msg("%s", answer);
+		fail_msg("%s", reader_answer);
 	for (i = 0; i < PAGES; i++) {
 		gfn = GFN0 + i;
 		memcpy(image + i * (8 + WIRE_PAGE), &gfn, 8);
@@ -80,13 +46,11 @@ static void test_same_understanding(void **state)
 		       in->memory[CKPTS] + i * WIRE_PAGE, WIRE_PAGE);
 	}
 	SHA256(image, sizeof(image), sha);
-	hex(value, sha, sizeof(sha));
-	expect("memory_sha256", value);
-	hex(value, in->digest[CKPTS], WIRE_DIGEST);
-	expect("digest", value);
-	expect("committed", "3");
-	expect("frames", "24");
-	assert_non_null(strstr(answer, "6e6f646573"));	/* "nodes" stayed */
+	reader_expect_hex("memory_sha256", sha, sizeof(sha));
+	reader_expect_hex("digest", in->digest[CKPTS], WIRE_DIGEST);
+	reader_expect("committed", "3");
+	reader_expect("frames", "24");
+	assert_non_null(strstr(reader_answer, "6e6f646573"));	/* "nodes" stayed */
 	stream_free(in);
 }
 
@@ -105,7 +69,7 @@ static void test_refuses(void **state)
 	}
 	assert_int_equal(run_reader(in, in->used - 1), 1);
 	assert_int_equal(run_reader(in, in->at[in->ckpt[2]]), 0);
-	expect("committed", "1");
+	reader_expect("committed", "1");
 	stream_free(in);
 }
 
