@@ -7,6 +7,7 @@ failed.  Leaves nothing running.  State in a directory of its own.
 With names as arguments only these cases; most need "up" before.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -121,8 +122,7 @@ def until(condition, why):
 
 
 def test_usage(lab):
-    for verb in ("shape", "fence", "unfence"):
-        lab.fails(f"'{verb}' is not in this version", verb, "a")
+    lab.fails("'shape' is not in this version", "shape", "lan", "a")
     lab.fails("no verb 'fly'", "fly")
     lab.fails("no host 'c'", "exec", "c", "--", "true")
     lab.fails("expected: HOST -- CMD", "exec", "a", "true")
@@ -322,6 +322,136 @@ def test_switch(lab):
           "off, and the emulator lives")
 
 
+def block_of(lab, disk):
+    with open(lab.ok("disk-path", disk).decode().strip(), "rb") as f:
+        return f.read(4096)
+
+
+def in_flight(lab, host):
+    status = json.loads(lab.ok("status", "--json"))["hosts"][host]["san"]
+    return status["in_flight"]
+
+
+@contextlib.contextmanager
+def writing(lab, host, dev, letter):
+    """While one block full of @letter is on its way to the disk."""
+    with subprocess.Popen(
+            [LAB, "exec", host, "--", "sh", "-c", f"tr '\\0' {letter} "
+             "</dev/zero | dd bs=4096 count=1 iflag=fullblock "
+             f"of={dev} oflag=direct"], env=lab.env, stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE) as run:
+        try:
+            yield run
+        finally:
+            run.kill()
+
+
+def write_block(lab, host, dev, letter):
+    """Exit status and stderr of a write of one block full of @letter."""
+    with writing(lab, host, dev, letter) as run:
+        return ended(run)
+
+
+def read_block(lab, host, dev):
+    return lab.ok("exec", host, "--", "dd", f"if={dev}", "bs=4096", "count=1",
+                  "iflag=direct")
+
+
+def ended(run):
+    err = run.communicate(timeout=HANG_S)[1].decode()
+    return run.returncode, err
+
+
+def test_storage(lab):
+    lab.fails("no name", "disk", "../x", "1M")
+    lab.fails("no size", "disk", "x", "1000")
+    lab.fails("no delay", "san-delay", "a", "write=9-5")
+    lab.ok("disk", "d0", "16M")
+    lab.ok("disk", "d1", "8M", "--from", LAB)
+    with open(LAB, "rb") as f:
+        check(block_of(lab, "d1").startswith(f.read(100)), "--from")
+    for host in "ab":
+        lab.ok("exec", host, "--", "san-attach", "d0", "/dev/nbd0")
+        lab.ok("exec", host, "--", "san-attach", "d1", "/dev/nbd1")
+        sizes = lab.sh(host, "cat /sys/block/nbd[01]/size").split()
+        check(sizes == ["32768", "16384"], f"sizes {sizes}")
+    check(lab.sh("a", "cat /sys/block/nbd0/queue/fua").strip() == "1", "FUA")
+    for host, other, letter in (("a", "b", "x"), ("b", "a", "y")):
+        check(write_block(lab, host, "/dev/nbd0", letter)[0] == 0,
+              "write")
+        want = letter.encode() * 4096
+        check(read_block(lab, other, "/dev/nbd0") == want, "other host")
+        check(block_of(lab, "d0") == want, "file")
+
+
+def test_storage_delay(lab):
+    """A held request has no effect yet, and others overtake it."""
+    before = block_of(lab, "d0")
+    lab.ok("san-delay", "a", "write=hold", "read=5-20", "seed=7")
+    with writing(lab, "a", "/dev/nbd0", "h") as run:
+        until(lambda: in_flight(lab, "a")["write"] == 1, "a held write")
+        check(read_block(lab, "a", "/dev/nbd0") == before, "read overtakes")
+        check(read_block(lab, "b", "/dev/nbd0") == before, "b sees it")
+        # What a frozen host has sent takes effect all the same.
+        lab.ok("freeze", "a")
+        lab.ok("san-delay", "a", "write=0", "read=0")
+        until(lambda: block_of(lab, "d0") == b"h" * 4096, "an old write")
+        lab.ok("thaw", "a")
+        check(ended(run)[0] == 0, "the write's own end")
+
+
+def test_fence(lab):
+    """Nothing that the host had sent takes effect, and nothing more."""
+    before = block_of(lab, "d0")
+    lab.ok("san-delay", "a", "write=hold")
+    with writing(lab, "a", "/dev/nbd0", "f") as run:
+        until(lambda: in_flight(lab, "a")["write"] == 1, "a held write")
+        lab.ok("freeze", "a")
+        check(lab.sh("b", "echo fence a | nc -w 20 10.80.0.1 7071") ==
+              "fenced\n", "the power switch's answer")
+        lab.ok("san-delay", "a", "write=0")
+        check(in_flight(lab, "a")["write"] == 0, "still held")
+        check(block_of(lab, "d0") == before, "a fenced write")
+        check(write_block(lab, "b", "/dev/nbd0", "b")[0] == 0,
+              "b's write")
+        lab.ok("thaw", "a")
+        code, err = ended(run)
+        check(code != 0 and "error" in err, f"the fenced write: {err}")
+    lab.fails("refused", "exec", "a", "--", "san-attach", "d1", "/dev/nbd2")
+    lab.ok("power-off", "a")
+    lab.ok("power-on", "a")
+    lab.fails("refused", "exec", "a", "--", "san-attach", "d0", "/dev/nbd0")
+    lab.ok("unfence", "a")
+    lab.ok("exec", "a", "--", "san-attach", "d0", "/dev/nbd0")
+    check(read_block(lab, "a", "/dev/nbd0") == b"b" * 4096, "b's data")
+
+
+def test_fence_and_back(lab):
+    """A host that lives on can attach again after the fence was lifted."""
+    lab.ok("fence", "b")
+    until(lambda: write_block(lab, "b", "/dev/nbd0", "n")[0],
+          "host b's disk is dead")
+    check(block_of(lab, "d0") == b"b" * 4096, "a fenced write")
+    lab.ok("unfence", "b")
+    lab.ok("exec", "b", "--", "san-detach", "/dev/nbd0")
+    lab.ok("exec", "b", "--", "san-attach", "d0", "/dev/nbd0")
+    check(write_block(lab, "b", "/dev/nbd0", "u")[0] == 0, "write")
+    check(read_block(lab, "a", "/dev/nbd0") == b"u" * 4096, "other host")
+
+
+def test_storage_power(lab):
+    """Power off: what the host had sent and storage had not done is gone."""
+    lab.ok("san-delay", "b", "write=hold")
+    with writing(lab, "b", "/dev/nbd0", "p") as run:
+        until(lambda: in_flight(lab, "b")["write"] == 1, "a held write")
+        lab.ok("power-off", "b")
+        lab.ok("san-delay", "b", "write=0")
+        check(ended(run)[0] == 255, "exec")
+    lab.ok("power-on", "b")
+    lab.ok("exec", "b", "--", "san-attach", "d0", "/dev/nbd0")
+    check(read_block(lab, "b", "/dev/nbd0") == b"u" * 4096, "an old write")
+
+
 def emulates(pid, name):
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as f:
@@ -363,8 +493,9 @@ def test_ordinary_user(lab):
 CASES = (test_usage, test_up, test_exec, test_exec_concurrent,
          test_exec_killed, test_copy, test_client, test_guests,
          test_guest_again, test_console_order, test_freeze, test_cut,
-         test_power, test_power_while_exec, test_switch, test_holder_dies,
-         test_ordinary_user)
+         test_power, test_power_while_exec, test_switch,
+         test_storage, test_storage_delay, test_fence, test_fence_and_back,
+         test_storage_power, test_holder_dies, test_ordinary_user)
 
 
 def main(only):

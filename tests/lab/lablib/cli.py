@@ -8,12 +8,12 @@ import signal
 import sys
 import time
 
-from . import client, conf, image, life, net
+from . import client, conf, image, life, net, san
 from .conf import LabError
 
 EXIT_USAGE = 2
 EXIT_LAB = 255		# exec, client: the lab failed, not the command
-LATER_VERBS = ("shape", "fence", "unfence")
+LATER_VERBS = ("shape",)
 
 USAGE = """\
 usage: lab VERB ...
@@ -28,6 +28,11 @@ usage: lab VERB ...
   power-on HOST             boot again; returns when `xl list` answers
   freeze HOST, thaw HOST    the whole host stands still, goes on
   cut LINK HOST, heal LINK HOST      LINK: lan, repl, san, mgmt
+  fence HOST, unfence HOST  storage drops the host and refuses it, or not
+  disk NAME SIZE [--from FILE]       make or replace a disk of the storage
+  disk-path NAME            path of a disk's file
+  san-delay HOST [read=D] [write=D] [flush=D] [seed=N]
+                            the storage's delay for HOST: MS, MIN-MAX or hold
   guest-image OUT [--add FILE]... [--init SCRIPT]    make a guest's initramfs
   guest-kernel              path of the guests' kernel
   log HOST [GUEST]          path of the log of a host's, a guest's console
@@ -84,7 +89,10 @@ def do_status(args):
         print(f"host {name}: {host['state']} since {clock(host['since'])}, "
               f"boot {host['boots']}; " +
               ", ".join(f"{n} {a}" + (" (cut)" if n in host["cut"] else "")
-                        for n, a in host["addresses"].items()))
+                        for n, a in host["addresses"].items()) +
+              f"; storage {host['san']['address']}" +
+              (" (fenced)" if host["san"]["fenced"] else
+               "" if host["san"]["serving"] else " (off)"))
     print(f"client: {status['client']}; "
           f"power switch: {status['power_switch']}")
     return 0
@@ -196,6 +204,36 @@ def link_verb(verb):
     return run
 
 
+def do_disk(args):
+    source = None
+    if args[2:3] == ["--from"] and len(args) == 4:
+        source = args[3]
+        args = args[:2]
+    name, size = want(args, 2, "NAME SIZE [--from FILE]")
+    san.create_disk(name, san.parse_size(size), source)
+
+
+def do_disk_path(args):
+    name, = want(args, 1, "NAME")
+    print(san.disk_path(name))
+
+
+def do_san_delay(args):
+    usage = "HOST [read=D] [write=D] [flush=D] [seed=N]"
+    if not args:
+        raise UsageError(f"expected: {usage}")
+    host, seed, delays = conf.check_host(args[0]), None, {}
+    for arg in args[1:]:
+        key, _, value = arg.partition("=")
+        if key == "seed" and value.isdigit():
+            seed = int(value) % (1 << 64)
+        elif key in san.KINDS:
+            delays[key] = san.parse_delay(value)
+        else:
+            raise UsageError(f"expected: {usage}")
+    client.request("san-delay", host=host, seed=seed, delays=delays)
+
+
 def do_guest_image(args):
     out, files, init = None, [], None
     args = list(args)
@@ -236,6 +274,8 @@ VERBS = {
     "power-off": do_power_off, "power-on": do_power_on,
     "freeze": host_verb("freeze"), "thaw": host_verb("thaw"),
     "cut": link_verb("cut"), "heal": link_verb("heal"),
+    "fence": host_verb("fence"), "unfence": host_verb("unfence"),
+    "disk": do_disk, "disk-path": do_disk_path, "san-delay": do_san_delay,
     "guest-image": do_guest_image, "guest-kernel": do_guest_kernel,
     "log": do_log, "_holder": life.holder,
 }

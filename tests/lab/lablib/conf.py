@@ -16,6 +16,7 @@ CLIENT_ADDR = "10.77.0.1"
 SAN_ADDR = "10.79.0.1"
 MGMT_ADDR = "10.80.0.1"
 SWITCH_PORT = 7071		# power switch, on MGMT_ADDR
+SAN_PORTS = {"a": 10809, "b": 10810}	# storage servers, on SAN_ADDR
 AGENT_PORT = 7070		# agent in each dom0, on its mgmt address
 
 QEMU = "qemu-system-x86_64"

@@ -21,7 +21,7 @@ import socket
 import threading
 import time
 
-from . import conf, net
+from . import conf, net, san
 from .conf import LabError
 
 PIPE_SIZE = 1 << 20		# consoles wait here while we are busy
@@ -30,7 +30,7 @@ PIPE_SIZE = 1 << 20		# consoles wait here while we are busy
 class Host:
     """One emulated machine.  @cond guards all of it."""
 
-    def __init__(self, name, command):
+    def __init__(self, name, command, slow_filter):
         self.name = name
         self.command = command
         self.cond = threading.Condition()
@@ -42,6 +42,7 @@ class Host:
         self.collector = None
         shutil.rmtree(self.path(""), ignore_errors=True)	# older logs
         os.makedirs(self.path(""))
+        self.san = san.Server(name, slow_filter)
 
     def path(self, name):
         return os.path.join(conf.lab_dir(), self.name, name)
@@ -55,6 +56,9 @@ class Host:
         with self.cond:
             if self.pid:
                 return
+            if self.collector:
+                self.collector.join()
+            self.san.want(powered=True)
             rd, wr = os.pipe()
             fcntl.fcntl(wr, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
             log = self.path("qemu.log")
@@ -85,7 +89,9 @@ class Host:
                 self.cond.wait()
             collector = self.collector
         if collector:
-            collector.join()	# what left the host is in the files now
+            # What left the host is in the files now, and storage has no
+            # request of it any more.
+            collector.join()
         return when
 
     def stop(self, freeze):
@@ -137,17 +143,19 @@ class Host:
                          b"%d %s\n" % (now, text.rstrip(b"\r")))
         for fd in [rd, *files.values()]:
             os.close(fd)
+        self.san.want(powered=False)
 
 
 def reap(hosts):
     """Wait for children for ever; orphans of the namespace come here too."""
+    owners = [*hosts.values(), *(h.san for h in hosts.values())]
     while True:
         try:
             info = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
         except ChildProcessError:
             time.sleep(0.05)
             continue
-        owner = next((h for h in hosts.values() if h.pid == info.si_pid), None)
+        owner = next((o for o in owners if o.pid == info.si_pid), None)
         if owner:
             # Reaped under the lock: nobody may signal a pid that is free.
             with owner.cond:
@@ -163,7 +171,8 @@ class Holder:
     def __init__(self, setup):
         self.setup = setup		# of `up`: flavour, commands
         self.nets = net.create()
-        self.hosts = {name: Host(name, setup["commands"][name])
+        self.hosts = {name: Host(name, setup["commands"][name],
+                                 setup["slow_filter"])
                       for name in conf.HOSTS}
         self.since = time.time()
 
@@ -178,6 +187,7 @@ class Holder:
                                   for n in conf.NETS},
                     "cut": [n for n in conf.NETS
                             if not net.is_up(net.tap(h.name, n))],
+                    "san": h.san.status(),
                 } for h in self.hosts.values()}}
 
     def handle(self, sock):
@@ -201,6 +211,10 @@ class Holder:
             elif verb in ("cut", "heal"):
                 net.set_up(net.tap(host.name, request["link"]),
                            verb == "heal")
+            elif verb in ("fence", "unfence"):
+                host.san.want(fenced=verb == "fence")
+            elif verb == "san-delay":
+                host.san.delay(request["seed"], request["delays"])
             elif verb == "connect":
                 fds = [self.connect(host)]
                 keep = True
@@ -242,23 +256,27 @@ class Holder:
                            f"{addr[0]}:{addr[1]} ({e}){cut}") from e
 
     def switch(self, sock):
-        """The power switch: lines `off HOST`, `status HOST`."""
+        """The power switch and the storage's fence: one line a request."""
         sock.settimeout(60)
         try:
             for line in sock.makefile("rb"):
                 words = line.decode("ascii", "replace").split()
                 host = self.hosts.get(words[1]) if len(words) == 2 else None
-                if not host or words[0] not in ("off", "status"):
-                    answer = "error: off HOST | status HOST, HOST one of " + \
-                        " ".join(self.hosts)
-                elif words[0] == "off":
+                verb = words[0] if host else ""
+                if verb == "off":
                     host.power_off()
                     answer = "off"
-                else:
+                elif verb in ("fence", "unfence"):
+                    host.san.want(fenced=verb == "fence")
+                    answer = f"{verb}d"
+                elif verb == "status":
                     answer = host.state()
+                else:
+                    answer = "error: off HOST | status HOST | fence HOST | " \
+                        "unfence HOST; HOST one of " + " ".join(self.hosts)
                 sock.sendall(answer.encode() + b"\n")
-        except OSError:
-            pass
+        except (OSError, LabError) as e:
+            print(f"power switch: {e}", flush=True)
         finally:
             sock.close()
 

@@ -61,8 +61,9 @@ def _xen_args(host, stock):
 
 def _setup(stock):
     """What this `up` asks for; the holder reads it from setup.json."""
-    if not shutil.which(conf.QEMU):
-        raise LabError(f"{conf.QEMU} is not installed: run `make deps`")
+    for program in (conf.QEMU, "nbdkit"):
+        if not shutil.which(program):
+            raise LabError(f"{program} is not installed: run `make deps`")
     xen = image.hypervisor(stock)
     xenstored = os.environ.get("LAB_XENSTORED", "oxenstored")
     if xenstored not in ("oxenstored", "xenstored"):
@@ -71,7 +72,7 @@ def _setup(stock):
     dom0 = os.path.relpath(image.dom0_image(), conf.lab_dir())
     kernel = os.path.relpath(image.dom0_kernel(), conf.lab_dir())
     return {"stock": stock, "xen": conf.STOCK_XEN if stock else xen,
-            "commands": {host: net.qemu_command(
+            "slow_filter": image.slow_filter(), "commands": {host: net.qemu_command(
                 host, xen, _xen_args(host, stock), kernel, dom0, xenstored)
                 for host in conf.HOSTS}}
 

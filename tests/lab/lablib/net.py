@@ -166,7 +166,8 @@ def qemu_command(host, xen, xen_args, dom0_kernel, dom0_image, xenstored):
     """The emulator of @host; guests' consoles leave through CONSOLE_FD."""
     log = conf.console_log(host)
     dom0_args = (f"console=hvc0 quiet rdinit=/init lab.host={host} "
-                 f"lab.byte={conf.HOST_BYTE[host]} lab.xenstored={xenstored}")
+                 f"lab.byte={conf.HOST_BYTE[host]} lab.xenstored={xenstored} "
+                 f"lab.san={conf.SAN_ADDR}:{conf.SAN_PORTS[host]}")
     # QEMU splits the module list at commas, and options too: escape them.
     image = dom0_image.replace(",", ",,")
     command = [conf.QEMU, "-name", f"lab-{host}",
