@@ -98,6 +98,13 @@ echo "devices: built and destroyed"
 test_b cycles $id /tmp/devices.rec "$cycles"
 nothing_left "$cycles cycles"
 
+echo "devices: shared storage is accepted with a fence"
+"$lab" disk devices 16M
+on b "san-attach devices /dev/nbd0"
+test_b accept $id /tmp/devices.rec vbd/51712/params /dev/nbd0
+nothing_left "accept"
+on b "san-detach /dev/nbd0"
+
 echo "devices: refusals"
 refused 'the rule is a fence' unfenced
 refused 'of this host' fenced
