@@ -62,7 +62,7 @@ printf '%s\n' "name = \"$name\"" 'type = "pvh"' \
 if [ "$devices" ]; then
 	printf '%s\n' 'disk = ["/root/revive.disk,raw,xvda,rw"]' \
 		"vif = [\"bridge=xenbr0,mac=$mac,ip=10.77.0.101\"]" >>$work/$name.cfg
-	on "dd if=/dev/zero of=/root/revive.disk bs=1M count=16 2>/dev/null"
+	on "modprobe loop; dd if=/dev/zero of=/root/revive.disk bs=1M count=16 2>/dev/null"
 fi
 for f in img cfg; do
 	"$lab" put a $work/$name.$f /root/$name.$f
