@@ -16,6 +16,8 @@
 
 enum {
 	CONNECTED = 4,			/* XenbusStateConnected */
+	CLOSING = 5,			/* XenbusStateClosing */
+	CLOSED = 6,			/* XenbusStateClosed */
 	DIR_MAX = 32,			/* "vbd/<id>" */
 	ID_MAX = 12,
 };
@@ -173,7 +175,7 @@ static struct device_ring *add_ring(struct reader *c, uint32_t port,
 static int add_page(struct reader *c, struct device_ring *ring,
 		    const char *dir, const char *node)
 {
-	uint32_t ref;
+	uint32_t ref = 0;
 
 	if (need(c, dir, node, 0, UINT32_MAX, &ref))
 		return -1;
@@ -189,7 +191,7 @@ static int disk_queue(struct reader *c, const char *dir, int queue,
 		      uint32_t pages, bool numbered)
 {
 	struct device_ring *ring;
-	uint32_t port;
+	uint32_t port = 0;
 	char node[20];
 
 	if (need(c, dir, "event-channel", 1, DEVICE_PORTS_MAX - 1, &port))
@@ -252,12 +254,14 @@ static int disk_pages(struct reader *c, const char *dir, uint32_t *pages,
 /* The frontend has told the backend all there is, and the backend uses it. */
 static int check_connected(struct reader *c, const char *dir)
 {
-	uint32_t state;
+	uint32_t state = 0;
 
 	if (need(c, dir, "state", 0, UINT32_MAX, &state))
 		return -1;
 	if (state == CONNECTED)
 		return 0;
+	if (state == CLOSING || state == CLOSED)
+		c->r->closing++;
 	return complain(c, "its driver in the guest is in state %u; the rule is %u, connected: try again later",
 			state, CONNECTED);
 }

@@ -38,6 +38,7 @@ struct device_ring {
 struct device_rings {
 	struct device_ring ring[PLATFORM_RINGS_MAX];
 	uint32_t n;
+	uint32_t closing;		/* devices that their driver lets go */
 	uint32_t refs;
 	uint32_t ref[DEVICE_PAGES_MAX];	/* grant references of ring pages */
 };
@@ -57,7 +58,8 @@ void device_name(const char *class, const char *id, char *out);
  * @say:	Called with a sentence for each device that cannot be used
  *
  * A device must be served by domain 0's kernel (backend directory vbd or vif),
- * be connected, have no control ring, and keep the limits above.
+ * be connected, have no control ring, and keep the limits above.  A guest that
+ * shuts down lets go of all its devices first.
  * Return: 0, or the number of sentences; @r then lacks what they are about
  */
 int device_rings_read(struct device_rings *r, const struct nodes *l,

@@ -30,6 +30,7 @@ static const char *const cmd_name[] = {
 	[KEMARI_CMD_get_context] = "get_context",
 	[KEMARI_CMD_set_context] = "set_context",
 	[KEMARI_CMD_activate] = "activate",
+	[KEMARI_CMD_deliver] = "deliver",
 };
 
 /* What an errno of the hypervisor means, whatever the command. */

@@ -57,6 +57,7 @@ struct xen_platform {
 	bool nodes_sent;		/* save() may leave them out */
 	struct device_rings rings;
 	bool rings_known;		/* their pages are in .always */
+	uint64_t closing_since;		/* ns; 0: none of them is let go */
 	struct xen_reasons reasons;
 	const char *reason[PLATFORM_REASONS_MAX];
 
@@ -123,8 +124,8 @@ int xen_rings_set_policy(struct xen_platform *x);
 int xen_rings_held(struct platform *p, uint32_t *port, size_t *n);
 int xen_rings_deliver(struct platform *p, uint64_t generation, uint32_t port);
 
-/* Stopped guest, xenstore at rest: are they still those?  0, or -1 with EXDEV.
- * INV-36 */
+/* Stopped guest, xenstore at rest: are they still those?  1; 0 the guest lets
+ * go of them, as it does before it shuts down; -1 with EXDEV.  INV-36 */
 int xen_rings_same(struct xen_platform *x);
 
 /* Scan and map the domain, once; ranges() and page() need it. */

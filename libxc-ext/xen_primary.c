@@ -413,7 +413,7 @@ int xen_primary_settled(struct platform *p)
 		return -1;
 	rc = xen_store_settled(x->store, xen_map_page(x->map, x->store_gfn));
 	if (rc > 0)
-		return xen_rings_same(x) ? -1 : 1;
+		return xen_rings_same(x);
 	platform_fail(p, rc ? errno : EAGAIN, "%s", xen_store_why(x->store));
 	return rc;
 }

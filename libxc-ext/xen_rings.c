@@ -23,6 +23,8 @@ static_assert(sizeof(grant_entry_v1_t) == 8 && GTF_type_mask == 3 &&
 	      GTF_permit_access == 1 && GTF_readonly == 4,
 	      "grants as device_rings.c reads them");
 
+#define CLOSING_NS	10000000000ull	/* from letting go to shutdown */
+
 enum { PORTS_FEW = 64 };		/* asked for at a time */
 
 /* The first complaint. */
@@ -113,7 +115,7 @@ static int find(struct xen_platform *x, struct device_rings *r, uint64_t *gfn,
 
 int xen_rings_check(struct xen_platform *x, struct xen_reasons *r)
 {
-	uint64_t gfn[DEVICE_PAGES_MAX];
+	uint64_t gfn[DEVICE_PAGES_MAX] = { 0 };
 	struct device_rings now;
 
 	return find(x, &now, gfn, add_reason, r) < 0 ? -1 : 0;
@@ -121,7 +123,7 @@ int xen_rings_check(struct xen_platform *x, struct xen_reasons *r)
 
 int xen_rings_learn(struct xen_platform *x)
 {
-	uint64_t gfn[DEVICE_PAGES_MAX];
+	uint64_t gfn[DEVICE_PAGES_MAX] = { 0 };
 	char why[PLATFORM_WHY_MAX] = "";
 	int bad;
 
@@ -185,6 +187,19 @@ int xen_rings_set_policy(struct xen_platform *x)
 	return 0;
 }
 
+/* A guest that shuts down is about to say so. */
+static int let_go(struct xen_platform *x, const char *why)
+{
+	uint64_t now = x->base.ops->now_ns(&x->base);
+
+	if (!x->closing_since)
+		x->closing_since = now;
+	if (now - x->closing_since >= CLOSING_NS)
+		return -1;
+	platform_fail(&x->base, EAGAIN, "%s", why);
+	return 0;
+}
+
 int xen_rings_same(struct xen_platform *x)
 {
 	char why[PLATFORM_WHY_MAX] = "";
@@ -196,11 +211,15 @@ int xen_rings_same(struct xen_platform *x)
 	if (!l)
 		return xen_platform_store_failed(x);
 	if (!x->rings_known)
-		return xen_rings_learn(x);
+		return xen_rings_learn(x) ? -1 : 1;
 	if (!changed)
-		return 0;
+		return 1;
 	if (!device_rings_read(&now, l, keep_first, why) &&
-	    device_rings_same(&now, &x->rings))
+	    device_rings_same(&now, &x->rings)) {
+		x->closing_since = 0;
+		return 1;
+	}
+	if (now.closing && !let_go(x, why))
 		return 0;
 	return platform_fail(&x->base, EXDEV, "domain %u: its disks or network "
 			     "cards are not those of its protection any more%s%s",

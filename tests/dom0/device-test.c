@@ -8,6 +8,7 @@
  * domain of number DOMID stands for its standby.
  *	build	its backends open and wait; it stays
  *	cycles	the same N times, and it goes each time
+ *	accept	the value of KEY becomes VALUE: with a fence that is built
  *	refuse	the value of KEY (vbd/51712/params) becomes VALUE: what is said
  *		of that build, and of one without a fence ("KEY" -)
  * Exit status 0 if it held; tests/system/devices.sh looks from outside.
@@ -190,6 +191,15 @@ static void cmd_refuse(const char *key, const char *value)
 	destroy();
 }
 
+static void cmd_accept(const char *key, const char *value)
+{
+	change(key, value);
+	if (build(PLATFORM_XEN_FENCED))
+		die("build", xen_store_why(store));
+	expect_waiting();
+	destroy();
+}
+
 int main(int argc, char **argv)
 {
 	const char *cmd = argc > 3 ? argv[1] : "";
@@ -206,6 +216,8 @@ int main(int argc, char **argv)
 		cmd_build();
 	else if (!strcmp(cmd, "cycles") && argc == 5)
 		cmd_cycles(strtoul(argv[4], NULL, 10));
+	else if (!strcmp(cmd, "accept") && argc == 6 && strchr(argv[4], '/'))
+		cmd_accept(argv[4], argv[5]);
 	else if (!strcmp(cmd, "refuse") && argc == 6 && strchr(argv[4], '/'))
 		cmd_refuse(argv[4], argv[5]);
 	else if (!strcmp(cmd, "refuse") && argc == 5)

@@ -37,7 +37,7 @@ enum {
 	GENERATIONS = 10000,	/* of one run; the next one's are greater */
 	PATIENCE_MS = 20000,
 	STILL_MS = 300,		/* in which nothing may happen */
-	STILL_TRIES = 20,
+	STILL_TRIES = 10,
 	RINGS = 8,
 	CYCLES = 1000,
 	EPOCHS = 100,
@@ -174,7 +174,7 @@ static void epoch(uint64_t n)
 }
 
 /* The guest wrote all it can write: its ring is full, or it waits. */
-static void wait_full(void)
+static bool wait_full(void)
 {
 	uint32_t before;
 	int tries = 0;
@@ -184,6 +184,7 @@ static void wait_full(void)
 		nap(STILL_MS);
 	} while (ring().req_prod != before && ++tries < STILL_TRIES);
 	EXPECT(tries < STILL_TRIES);
+	return tries < STILL_TRIES;
 }
 
 static int news(short *revents)
@@ -236,7 +237,10 @@ static void stalls_behind_the_fence(void)
 	EXPECT(COMES(disk->writes > 100));
 	EXPECT(shut() == 0);
 	EXPECT(call(KEMARI_GATE_SHUT, 0) == 0);
-	wait_full();
+	if (!wait_full()) {
+		nothing_leaves();
+		return;
+	}
 	r = ring();
 	EXPECT(r.flags == KEMARI_GATE_F_FENCED);
 	EXPECT(r.persistent == 0);

@@ -6,8 +6,8 @@
  *	blkload bench DEVICE DEPTH SECONDS
  *
  * write: DEPTH threads write 4 KiB records with the numbers 1, 2, 3... past
- * the page cache, neighbours never side by side, and every 100 ms a line says
- * how many of them the disk has completed; an error ends it.
+ * the page cache, neighbours never side by side, and after "blkload starts"
+ * every 100 ms a line says how many the disk has completed; an error ends it.
  *
  * bench: for as long as the guest lives, whenever DEVICE is there: SECONDS of
  * random 4 KiB reads and as many of writes, and a line with requests per
@@ -93,16 +93,20 @@ static void *work(void *arg)
 	return NULL;
 }
 
+/* Once it is there and has its size. */
 static void open_device(void)
 {
 	off_t size;
 
-	fd = open(device, O_RDWR | O_DIRECT);
-	if (fd < 0)
-		die(device);
-	size = lseek(fd, 0, SEEK_END);
-	if (size < BLOCK)
-		die("size");
+	for (;;) {
+		fd = open(device, O_RDWR | O_DIRECT);
+		size = fd < 0 ? 0 : lseek(fd, 0, SEEK_END);
+		if (size >= BLOCK)
+			break;
+		if (fd >= 0)
+			close(fd);
+		nap(50);
+	}
 	blocks = (uint64_t)size / BLOCK;
 }
 
@@ -139,8 +143,6 @@ static void bench(unsigned int depth, double seconds)
 
 	random_place = true;
 	for (;;) {
-		while (access(device, F_OK))
-			nap(50);
 		open_device();
 		writing = false;
 		reads = measure(depth, seconds);
@@ -158,6 +160,7 @@ static void load(unsigned int depth)
 	pthread_t thread[DEPTH_MAX];
 
 	open_device();
+	printf("blkload starts\n");
 	writing = true;
 	start(thread, depth);
 	for (;;) {

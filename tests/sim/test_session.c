@@ -160,6 +160,34 @@ static void test_fence_fails(void **state)
 	expect_take_over(e);
 }
 
+/* A backend that does not attach: the guest runs, and status says what is
+ * wrong until it is not. */
+static void test_served_late(void **state)
+{
+	struct engine *e = protected_guest(65);
+	struct status s;
+
+	(void)state;
+	e->b.plan.only = "served";
+	e->b.plan.at = e->b.plan.calls;
+	e->b.plan.span = FAULT_OP;
+	e->b.plan.err = EIO;
+	cut_power(e);
+	assert_true(engine_until(e, 1000 * MS, engine_took_over));
+	assert_true(engine_runs(e, 1));
+	engine_run(e, 500 * MS);
+	s = secondary_view(e);
+	assert_int_equal(s.state, STATUS_FAILED_OVER);
+	assert_string_equal(s.reason, "devices");
+	assert_non_null(strstr(s.detail, "served"));
+	e->b.plan.at = FAULT_NEVER;
+	e->b.plan.op = NULL;
+	e->b.plan.fired = 0;
+	engine_run(e, 500 * MS);
+	assert_string_equal(secondary_view(e).reason, "");
+	finish(e);
+}
+
 /* Without a fence only an operator fails over. */
 static void test_forced(void **state)
 {
@@ -499,6 +527,7 @@ int main(void)
 		cmocka_unit_test(test_resume),
 		cmocka_unit_test(test_stall),
 		cmocka_unit_test(test_fence_fails),
+		cmocka_unit_test(test_served_late),
 		cmocka_unit_test(test_forced),
 		cmocka_unit_test(test_superseded),
 		cmocka_unit_test(test_stale),

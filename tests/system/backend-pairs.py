@@ -148,6 +148,9 @@ def main():
     out = begin()
     try:
         table = summary(rounds(out, paths))
+    except k.DrillError:
+        print("\n".join(text for _, text in out.lines()[-20:]))
+        raise
     finally:
         k.rc("a", "xl destroy %s; losetup -d /dev/loop7;"
                   " rmmod xen-blkback; insmod %s" % (NAME, paths["patched"]))

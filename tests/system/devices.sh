@@ -57,7 +57,7 @@ refused()
 for host in a b; do
 	"$lab" put $host build/dom0-bin/store-test /usr/local/bin/store-test
 	"$lab" put $host build/dom0-bin/device-test /usr/local/bin/device-test
-	on $host "xl destroy $guest 2>/dev/null || true
+	on $host "modprobe loop; xl destroy $guest 2>/dev/null || true
 		dd if=/dev/zero of=/root/devices.disk bs=1M count=16 2>/dev/null"
 done
 "$lab" guest-image $work/guest.img --add build/guest-bin/clockcheck \
@@ -97,6 +97,13 @@ nothing_left "xl destroy"
 echo "devices: built and destroyed"
 test_b cycles $id /tmp/devices.rec "$cycles"
 nothing_left "$cycles cycles"
+
+echo "devices: shared storage is accepted with a fence"
+"$lab" disk devices 16M
+on b "san-attach devices /dev/nbd0"
+test_b accept $id /tmp/devices.rec vbd/51712/params /dev/nbd0
+nothing_left "accept"
+on b "san-detach /dev/nbd0"
 
 echo "devices: refusals"
 refused 'the rule is a fence' unfenced

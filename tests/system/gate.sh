@@ -30,12 +30,17 @@ until_true()
 
 console() { tail -c "+$((from + 1))" "$log" 2>/dev/null | tr -d '\r'; }
 # shellcheck disable=SC2317 # called through until_true
-written() { console | grep -aq 'written [1-9]'; }
+written()
+{
+	# What the guest before this one said may still be on its way.
+	console | sed '1,/blkload starts/d' | grep -aq 'written [1-9]'
+}
 # shellcheck disable=SC2317 # called through until_true
 served() { on 'grep -q . /sys/block/nbd0/pid 2>/dev/null'; }
 kernel_said() { on 'dmesg' | grep -aE 'WARNING|BUG|Call Trace|refcount|hung' || true; }
 
 gate_test() { "$lab" exec a -- gate-test "$id" /run/slow-disk "$@"; }
+say() { echo "gate: $*, at $SECONDS s"; }
 
 # unsafe PARAMETER CASE: with it on, the case fails, and by what it looks at
 unsafe()
@@ -45,7 +50,7 @@ unsafe()
 	! gate_test "$2" >$work/out || fail "$1 is not noticed"
 	on "echo 0 >$p"
 	grep -q '^FAIL' $work/out || fail "gate-test: $(cat $work/out)"
-	echo "gate: $1 is noticed: $(grep -c '^FAIL' $work/out) failures"
+	say "$1 is noticed: $(grep -c '^FAIL' $work/out) failures"
 }
 
 # config VCPUS COMMAND-LINE
@@ -67,6 +72,11 @@ guest_kernel()
 		fail "the guest's kernel"
 }
 
+# Of struct slow_disk.
+writes() { on 'dd if=/run/slow-disk bs=8 skip=1 count=1 2>/dev/null | od -t u8'; }
+# shellcheck disable=SC2317 # called through until_true
+at_rest() { writes >$work/once; sleep 0.5; writes | diff -q $work/once -; }
+
 start_guest()
 {
 	log=$("$lab" log a $name)
@@ -83,6 +93,7 @@ stop_guest()
 	on "xl destroy $name"
 	until_true 20 "no backend left" on \
 		'! ls /sys/bus/xen-backend/devices | grep -q vbd'
+	writes >$work/after-death
 	# shellcheck disable=SC2016 # the host's shell
 	on 'kill $(cat /sys/block/nbd0/pid); rm -f /run/slow-disk'
 	until_true 20 "slow-disk ended" on '! test -e /sys/block/nbd0/pid'
@@ -100,20 +111,29 @@ on "xl destroy $name 2>/dev/null; modprobe nbd; rm -f /run/slow-disk; true"
 kernel_said >$work/before
 
 start_guest
-gate_test all cycles || fail "gate-test"
+say "a guest"
+gate_test all || fail "gate-test"
+gate_test cycles || fail "gate-test"
 unsafe unsafe_no_order order
 unsafe unsafe_no_fence fence
 gate_test order fence || fail "gate-test"
 guest_kernel
+
+say "it dies behind its fence"
+gate_test shut || fail "gate-test"
+until_true 20 "the disk at rest" at_rest
+writes >$work/before-death
 stop_guest
+diff $work/before-death $work/after-death || fail "requests passed the fence"
 kernel_said | diff $work/before - || fail "dom0's kernel"
 
-echo "gate: the modules come and go"
+say "the modules come and go"
 on 'rmmod xen-netback xen-blkback && rmmod kemari-gate' || fail "rmmod"
 on 'modprobe xen-blkback max_queues=2 && modprobe xen-netback &&
 	test -c /dev/kemari-gate' || fail "modprobe"
 config 2 "front=max_queues=2,max_ring_page_order=1"
 start_guest
+say "a guest"
 gate_test many || fail "gate-test"
 guest_kernel
 stop_guest

@@ -145,6 +145,20 @@ def unprotect(out):
     ok("unprotected, nothing is fenced any more")
 
 
+def shutdown():
+    """A guest lets go of its devices before it says that it shuts down."""
+    k.on("a", "xl shutdown " + NAME)
+    k.wait_for("the protection ended", ended, 60)
+    said = k.on("a", "tail -n 3 " + LOG)
+    if "io: ended" not in said:
+        raise k.DrillError("not an end in order: " + said)
+    k.wait_for("the standby gone",
+               lambda: k.rc("b", "xl list | grep -q " + NAME)[0] != 0, 60)
+    if k.runs("b", NAME):
+        raise k.DrillError("the guest was revived on host b")
+    ok("a shutdown ends it as that of a guest without devices")
+
+
 def main():
     global IMAGE
     IMAGE = os.path.join(k.ROOT, "build", "check", "io-guest.img")
@@ -162,6 +176,8 @@ def main():
         another_disk(out)
         protect(out)
         unprotect(out)
+        protect(out)
+        shutdown()
     except k.DrillError as e:
         print("not ok - %s" % e)
         for host, log in (("a", "protect"), ("b", "receive")):

@@ -280,6 +280,26 @@ static void test_refusals(void **state)
 	}
 }
 
+/* A driver that lets go is told from one that never had it. */
+static void test_closing(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	good_guest(&f);
+	guest(&f, "5", "vbd/51712/state");
+	assert_int_equal(read_all(&f), 1);
+	assert_int_equal(f.r.closing, 1);
+	guest(&f, "6", "vbd/51712/state");
+	guest(&f, "6", "vif/0/state");
+	assert_int_equal(read_all(&f), 2);
+	assert_int_equal(f.r.closing, 2);
+	guest(&f, "1", "vbd/51712/state");
+	assert_int_equal(read_all(&f), 2);
+	assert_int_equal(f.r.closing, 1);
+	nodes_free(&f.l);
+}
+
 /* The toolstack's word counts, not the guest's. */
 static void test_backends(void **state)
 {
@@ -414,6 +434,7 @@ int main(void)
 		cmocka_unit_test(test_card),
 		cmocka_unit_test(test_card_queues),
 		cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_closing),
 		cmocka_unit_test(test_backends),
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_names),
