@@ -226,8 +226,9 @@ def tidy():
         k.destroy_all(host)
 
 
-def add_options(p):
-    """What every kind of drill takes."""
+def parser(doc):
+    """What every kind of drill takes; @doc: its docstring."""
+    p = argparse.ArgumentParser(description=doc.split("\n", maxsplit=1)[0])
     p.add_argument("--seed", type=int, default=None)
     p.add_argument("--out", help="append the result to this JSON lines file")
     p.add_argument("--vcpus", type=int, default=1)
@@ -238,9 +239,10 @@ def add_options(p):
     p.add_argument("--expect", choices=["pass", "violation"], default="pass")
     p.add_argument("--tries", type=int, default=1,
                    help="drills until the expected verdict (negative ones)")
+    return p
 
 
-def parse_options(p, argv):
+def parse_options(p, argv=None):
     opts = p.parse_args(argv)
     if opts.seed is None:
         opts.seed = random.SystemRandom().randrange(1 << 31)
@@ -248,8 +250,7 @@ def parse_options(p, argv):
 
 
 def options(argv=None):
-    p = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    add_options(p)
+    p = parser(__doc__)
     p.add_argument("--interval-ms", type=int, default=20)
     p.add_argument("--unsafe-policy", choices=["none", "hold"],
                    help="negative drill: tap off, or drain off")

@@ -15,6 +15,8 @@ REPL = {"a": "10.78.0.11", "b": "10.78.0.12"}
 OTHER = {"a": "b", "b": "a"}
 # Reports itself off only when the emulator's process is gone.
 FENCE = "/usr/local/bin/fence-by-power-switch"
+# Says that storage has shut a host out, which may run on.
+STORAGE_FENCE = "/usr/local/bin/fence-by-storage"
 RECEIVE_LOG = "/var/log/kemari-receive.log"
 
 
@@ -37,6 +39,10 @@ def lab(*args, check=True, timeout=120):
         raise DrillError("lab %s: exit %d: %s" % (
             " ".join(args), r.returncode, (r.stderr or r.stdout).strip()))
     return r.stdout.strip()
+
+
+def lab_status():
+    return json.loads(lab("status", "--json"))
 
 
 def on(host, command, check=True, timeout=120):
@@ -80,9 +86,9 @@ def put_programs(host):
     """Bring the programs just built into a running dom0."""
     bindir = os.path.join(ROOT, "build", "dom0-bin")
     lab("put", host, os.path.join(bindir, "kemari"), "/usr/local/bin/kemari")
-    lab("put", host, os.path.join(ROOT, "tests", "system",
-                                  "fence-by-power-switch"), FENCE)
-    on(host, "chmod 755 /usr/local/bin/kemari " + FENCE)
+    for hook in (FENCE, STORAGE_FENCE):
+        lab("put", host, os.path.join(ROOT, "tests", "system",
+                                      os.path.basename(hook)), hook)
 
 
 def up():
@@ -97,8 +103,8 @@ CONFIG = """name = "%(name)s"
 type = "pvh"
 kernel = "/boot/guest-vmlinuz"
 ramdisk = "/root/%(name)s.img"
-memory = 128
-maxmem = 128
+memory = %(memory)d
+maxmem = %(memory)d
 vcpus = %(vcpus)d
 cmdline = "console=hvc0 quiet %(args)s"
 on_poweroff = "destroy"
@@ -191,10 +197,10 @@ def counters(lines):
 
 # --- kemari --------------------------------------------------------------
 
-def receive(host):
+def receive(host, fence=FENCE, extra=()):
     daemon(host, RECEIVE_LOG, [
         "kemari", "receive", "--listen", REPL[host], "--plaintext",
-        "--fence", "%s %s" % (FENCE, OTHER[host])])
+        "--fence", "%s %s" % (fence, OTHER[host]), *extra])
     wait_for("kemari receive listening on " + host,
              lambda: rc(host, "grep -q listening " + RECEIVE_LOG)[0] == 0, 20)
 

@@ -11,7 +11,6 @@ the storage before the cut is known to the guest that goes on (INV-1, INV-2,
 INV-33, INV-34).
 """
 
-import argparse
 import os
 import random
 import shutil
@@ -42,13 +41,14 @@ def attach_disk():
                    "san-attach %s /dev/nbd0" % DISK)
 
 
-def start_guest(opts):
+def start_guest(opts, more=""):
     image = os.path.join(WORK, "guest.img")
     w.services_image(image)
     attach_disk()
     k.create("a", NAME, image, vcpus=opts.vcpus,
              args="ip=%s serve=1 disk=xvda count=1 ms=200 mb=8 kmsg=1 "
-             "writers=%d every=%d" % (w.GUEST, w.WRITERS, opts.every_ms),
+             "writers=%d every=%d %s" % (w.GUEST, w.WRITERS, opts.every_ms,
+                                         more),
              devices=w.devices(["phy:/dev/nbd0,xvda,w"]))
 
 
@@ -164,8 +164,7 @@ def run(opts, say):
 
 
 def options(argv=None):
-    p = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    drill.add_options(p)
+    p = drill.parser(__doc__)
     p.add_argument("--every-ms", type=int, default=500,
                    help="each writer's pause between two records")
     p.add_argument("--torture", action="store_true",
