@@ -98,8 +98,9 @@ def run(opts, say):
         k.wait_for("%d records of each writer by host b" % OVER,
                    lambda: written(client, frozen) >= OVER, opts.timeout)
         before = k.counters(out_a.lines())
-        thaw(say)
+        # The writers rest: what lands now would stay.
         summary = client.stop(60)
+        thaw(say)
     finally:
         client.process.terminate()
         k.lab("thaw", "a", check=False)

@@ -37,6 +37,8 @@ PARAMETERS = "/sys/module/kemari_gate/parameters"
 def attach_disk():
     k.lab("disk", DISK, DISK_SIZE)
     for host in "ab":
+        k.lab("unfence", host)
+        k.lab("san-delay", host, "write=0", "flush=0")
         k.on(host, "san-detach /dev/nbd0 2>/dev/null; "
                    "san-attach %s /dev/nbd0" % DISK)
 
