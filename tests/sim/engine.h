@@ -668,11 +668,33 @@ static inline bool engine_empty_standby(struct engine *e)
 	       staging_view(e->staging)->phase == STAGING_EMPTY;
 }
 
+static inline uint64_t engine_disk_outputs(struct engine *e)
+{
+	const struct sim_output *o;
+	size_t n = sim_outputs(e->w, &o), disk = 0;
+
+	for (size_t i = 0; i < n; i++)
+		disk += o[i].port == SIM_PORT_DISK;
+	return disk;
+}
+
 static inline bool engine_runs(struct engine *e, unsigned int host)
 {
 	struct sim_domain_info i;
 
 	return !sim_domain_info(e->w, host, DOMID, &i) && i.running;
+}
+
+/** engine_assert_free() - The guest of host 0 runs, and so does its disk: no
+ *			   gate was left shut (INV-37) */
+static inline void engine_assert_free(struct engine *e)
+{
+	uint64_t before = engine_disk_outputs(e);
+
+	assert_true(engine_runs(e, 0));
+	sim_run(e->w, 20 * MS);
+	assert_true(engine_disk_outputs(e) > before);
+	engine_assert_sound(e);
 }
 
 #endif

@@ -100,7 +100,7 @@ static void test_unprotect(void **state)
 	assert_int_equal(primary_unprotect(e->primary, false), 0);
 	assert_true(engine_until(e, 100 * MS, engine_primary_over));
 	assert_int_equal(primary_outcome(e->primary), PRIMARY_UNPROTECTED);
-	assert_true(engine_runs(e, 0));
+	engine_assert_free(e);
 	engine_a_die(e);
 	assert_true(engine_until(e, 2000 * MS, engine_empty_standby));
 	assert_int_equal(secondary_failover(e->secondary), -1);
@@ -347,7 +347,7 @@ static void test_unprotect_unheard(void **state)
 	assert_int_equal(primary_outcome(e->primary), PRIMARY_GOING);
 	assert_int_equal(primary_unprotect(e->primary, true), 0);
 	assert_true(engine_until(e, 50 * MS, engine_primary_over));
-	assert_true(engine_runs(e, 0));
+	engine_assert_free(e);
 	finish(e);
 }
 
@@ -360,18 +360,8 @@ static void test_ineligible(void **state)
 	engine_new(e, 151);
 	sim_ineligible(e->w, 0, DOMID, "it has a passthrough device");
 	assert_int_equal(engine_start(e), -1);
-	assert_true(engine_runs(e, 0));
+	engine_assert_free(e);
 	finish(e);
-}
-
-static uint64_t disk_outputs(struct engine *e)
-{
-	const struct sim_output *o;
-	size_t n = sim_outputs(e->w, &o), disk = 0;
-
-	for (size_t i = 0; i < n; i++)
-		disk += o[i].port == SIM_PORT_DISK;
-	return disk;
 }
 
 /* INV-37: a disk that no event announces gets its checkpoints all the same,
@@ -395,9 +385,9 @@ static void test_quiet_disk(void **state)
 		assert_true(primary_view(e).stats.cause[CAUSE_GATE] >= 5);
 		assert_int_equal(primary_view(e).stats.cause[CAUSE_TAP], 0);
 		assert_int_equal(primary_view(e).stats.cause[CAUSE_TIMER], 0);
-		before = disk_outputs(e);
+		before = engine_disk_outputs(e);
 		engine_run(e, 20 * MS);
-		assert_true(disk_outputs(e) > before + 5);
+		assert_true(engine_disk_outputs(e) > before + 5);
 		cut_power(e);
 		expect_take_over(e);
 	}
@@ -423,9 +413,9 @@ static void test_idle_events(void **state)
 		assert_int_equal(primary_view(e).stats.cause[CAUSE_TAP], 0);
 		assert_true(primary_view(e).stats.cause[CAUSE_TIMER] >= 5);
 		sim_knobs(e->w)->disk = 100;
-		before = disk_outputs(e);
+		before = engine_disk_outputs(e);
 		engine_run(e, 20 * MS);
-		assert_true(disk_outputs(e) > before + 5);
+		assert_true(engine_disk_outputs(e) > before + 5);
 		assert_true(primary_view(e).stats.cause[CAUSE_TAP] > 0);
 		cut_power(e);
 		expect_take_over(e);
@@ -450,10 +440,10 @@ static void test_quiet_restart(void **state)
 		e->a.kill_at = e->a.plan.calls + (uint64_t)i;
 		while (e->primary)
 			engine_step(e, 1 * MS);
-		before = disk_outputs(e);
+		before = engine_disk_outputs(e);
 		assert_true(engine_until(e, 100 * MS, engine_protected));
 		engine_run(e, 20 * MS);
-		assert_true(disk_outputs(e) > before);
+		assert_true(engine_disk_outputs(e) > before);
 	}
 	cut_power(e);
 	expect_take_over(e);
@@ -471,7 +461,7 @@ static void test_other_rings(void **state)
 	assert_true(engine_until(e, 100 * MS, engine_primary_over));
 	assert_int_equal(primary_outcome(e->primary), PRIMARY_REFUSED);
 	assert_true(e->acked <= committed + 1);
-	assert_true(engine_runs(e, 0));
+	engine_assert_free(e);
 	engine_a_die(e);
 	assert_true(engine_until(e, 2000 * MS, engine_empty_standby));
 	assert_false(engine_runs(e, 1));
@@ -492,14 +482,14 @@ static void test_other_rings_unseen(void **state)
 		engine_step(e, 1 * MS);
 	assert_true(engine_until(e, 100 * MS, engine_primary_over));
 	assert_int_equal(primary_outcome(e->primary), PRIMARY_REFUSED);
-	assert_true(engine_runs(e, 0));
+	engine_assert_free(e);
 	finish(e);
 
 	e = &engine;
 	engine_new(e, 202);
 	sim_other_rings(e->w, 0, DOMID);
 	assert_int_equal(engine_start(e), -1);
-	assert_true(engine_runs(e, 0));
+	engine_assert_free(e);
 	finish(e);
 }
 
@@ -514,7 +504,7 @@ static void test_id_taken(void **state)
 	assert_int_equal(engine_start(e), 0);
 	assert_true(engine_until(e, 100 * MS, engine_primary_over));
 	assert_int_equal(primary_outcome(e->primary), PRIMARY_REFUSED);
-	assert_true(engine_runs(e, 0));
+	engine_assert_free(e);
 	finish(e);
 }
 
