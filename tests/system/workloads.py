@@ -82,9 +82,10 @@ class Client:
 
     def answered_after(self, cut):
         """Has every connection, and a probe, gone on since @cut (ns)?"""
-        late = {e.get("conn", e["ev"]) for e in self.events()
+        events = self.events()
+        late = {e.get("conn", e["ev"]) for e in events
                 if e.get("sent", 0) > cut}
-        conns = {e["conn"] for e in self.events() if e["ev"] == "tcp"}
+        conns = {e["conn"] for e in events if e["ev"] == "tcp"}
         return "udp" in late and conns <= late
 
     def stop(self, timeout):
