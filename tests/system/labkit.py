@@ -15,6 +15,8 @@ REPL = {"a": "10.78.0.11", "b": "10.78.0.12"}
 OTHER = {"a": "b", "b": "a"}
 # Reports itself off only when the emulator's process is gone.
 FENCE = "/usr/local/bin/fence-by-power-switch"
+# The host lives on; its storage has dropped it.
+STORAGE_FENCE = "/usr/local/bin/fence-by-storage"
 
 
 class DrillError(Exception):
@@ -69,9 +71,10 @@ def put_programs(host):
     """Bring the programs just built into a running dom0."""
     bindir = os.path.join(ROOT, "build", "dom0-bin")
     lab("put", host, os.path.join(bindir, "kemari"), "/usr/local/bin/kemari")
-    lab("put", host, os.path.join(ROOT, "tests", "system",
-                                  "fence-by-power-switch"), FENCE)
-    on(host, "chmod 755 /usr/local/bin/kemari " + FENCE)
+    for hook in (FENCE, STORAGE_FENCE):
+        lab("put", host, os.path.join(ROOT, "tests", "system",
+                                      os.path.basename(hook)), hook)
+    on(host, "chmod 755 /usr/local/bin/kemari %s %s" % (FENCE, STORAGE_FENCE))
 
 
 def up():
@@ -96,11 +99,13 @@ on_crash = "destroy"
 %(devices)s"""
 
 
-def guest_image(out, init, programs):
-    """A guest initramfs with programs from build/guest-bin."""
+def guest_image(out, init, programs, scripts=()):
+    """A guest initramfs: programs from build/guest-bin, scripts' sources."""
     args = []
     for p in programs:
         args += ["--add", os.path.join(ROOT, "build", "guest-bin", p)]
+    for s in scripts:
+        args += ["--add", os.path.join(ROOT, "tests", "guest", s)]
     lab("guest-image", out, *args, "--init",
         os.path.join(ROOT, "tests", "guest", init))
 
