@@ -20,7 +20,7 @@ DEPS_LAB := qemu-system-x86 xen-hypervisor-4.17-amd64 xen-utils-4.17 \
 	xenstore-utils linux-image-amd64 linux-image-cloud-amd64 \
 	busybox-static cpio seabios ipxe-qemu iproute2 iputils-ping kmod socat \
 	nbdkit nbdkit-plugin-dev nbd-client xen-utils-common \
-	util-linux procps
+	util-linux procps e2fsprogs fio redis-tools
 DEPS := $(DEPS_BUILD) $(DEPS_TEST) $(DEPS_LAB)
 
 # --- flags --------------------------------------------------------------

@@ -63,6 +63,7 @@ step build mk -j2 all || finish
 step native-build mk -j2 native-programs
 step native mk check-native
 step workload-judges tests/system/test-workloads.py
+step program-judges tests/system/test-programs.py
 step sanitizers-build mk -j2 SAN=1 native-programs
 step sanitizers mk check-san
 step lint mk lint

@@ -367,6 +367,17 @@ def test_storage(lab):
     lab.fails("no name", "disk", "../x", "1M")
     lab.fails("no size", "disk", "x", "1000")
     lab.fails("no delay", "san-delay", "a", "write=9-5")
+    lab.fails("expected: NAME SIZE", "disk", "x", "1M", "--add")
+    lab.fails("expected: NAME SIZE", "disk", "x", "1M", "--from", LAB,
+              "--from", LAB)
+    lab.fails("mkfs.ext4", "disk", "x", "1M", "--add", "/bin/busybox")
+    lab.ok("disk", "files", "32M", "--add", "/bin/dd", "--add", "/bin/sync")
+    disk = lab.ok("disk-path", "files").decode().strip()
+    tree = subprocess.run(["/sbin/debugfs", "-R", "ls -p /usr/bin", disk],
+                          capture_output=True, text=True, check=True).stdout
+    check("/dd/" in tree and "/sync/" in tree, f"--add: {tree}")
+    subprocess.run(["/sbin/fsck.ext4", "-fn", disk], check=True,
+                   capture_output=True)
     lab.ok("disk", "d0", "16M")
     lab.ok("disk", "d1", "8M", "--from", LAB)
     with open(LAB, "rb") as f:

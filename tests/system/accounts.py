@@ -5,6 +5,8 @@ against it (INV-2): no sockets, no clock, so that tests can feed any history.
 tcpserve.c and diskwrite.c say what the lines of the guest mean.
 """
 
+import random
+import re
 import secrets
 
 FNV_OFFSET, FNV_PRIME = 0xcbf29ce484222325, 0x100000001b3
@@ -43,12 +45,14 @@ class Account:
 
 
 class Gaps:
-    """The longest time between two answers, all in ns."""
+    """The longest time between two answers, and of one request, in ns."""
 
     def __init__(self):
-        self.last = self.start = self.end = 0
+        self.last = self.start = self.end = self.wait = 0
 
-    def answer(self, t):
+    def answer(self, t, sent=None):
+        if sent is not None:
+            self.wait = max(self.wait, t - sent)
         if self.last and t - self.last > self.end - self.start:
             self.start, self.end = self.last, t
         self.last = t
@@ -56,7 +60,8 @@ class Gaps:
     def summary(self):
         return {"last_ns": self.last, "gap_start_ns": self.start,
                 "gap_end_ns": self.end,
-                "gap_ms": round((self.end - self.start) / 1e6, 1)}
+                "gap_ms": round((self.end - self.start) / 1e6, 1),
+                "wait_ms": round(self.wait / 1e6, 1)}
 
 
 class Numbers:
@@ -79,16 +84,39 @@ class Numbers:
         return None
 
 
-class Stream(Account):
-    """One TCP connection to tcpserve."""
+class Conversation(Account):
+    """A TCP connection, made again when it is lost, with answers in order."""
 
-    def __init__(self, name, numbers, problems):
+    def __init__(self, name, problems):
         super().__init__(problems)
-        self.name, self.numbers = name, numbers
-        self.requests = self.replies = self.resets = 0
-        self.lost = 0
+        self.name = name
+        self.requests = self.replies = self.resets = self.lost = 0
+        self.open = []		# what is unanswered
         self.gaps = Gaps()
         self.begin()
+
+    def reset(self, why):
+        self.resets += 1
+        self.lost += len(self.open)
+        self.note("%s: connection lost: %s" % (self.name, why))
+        self.begin()
+
+    def summary(self):
+        return {"name": self.name, "requests": self.requests,
+                "replies": self.replies, "wrong": self.wrong,
+                "contradicted": self.contradicted, "resets": self.resets,
+                "unanswered": self.lost + len(self.open),
+                **self.gaps.summary()}
+
+
+class Stream(Conversation):
+    """One TCP connection to tcpserve."""
+
+    kind = "tcp"
+
+    def __init__(self, name, numbers, problems):
+        self.numbers = numbers
+        super().__init__(name, problems)
 
     def begin(self):
         """A new connection: its history is empty."""
@@ -121,7 +149,7 @@ class Stream(Account):
             return None
         _, _, sent, my_count, my_hash = self.open.pop(0)
         self.replies += 1
-        self.gaps.answer(t)
+        self.gaps.answer(t, sent)
         if (count, digest) != (my_count, my_hash):
             self.is_contradicted(
                 "%s: the server knows %d requests of hash %016x, sent were "
@@ -136,20 +164,6 @@ class Stream(Account):
         if what:
             self.is_contradicted(what)
         return seq, sent
-
-    def reset(self, why):
-        self.resets += 1
-        self.lost += len(self.open)
-        self.note("%s: connection lost: %s" % (self.name, why))
-        self.begin()
-
-    def summary(self):
-        return {"name": self.name, "requests": self.requests,
-                "replies": self.replies, "wrong": self.wrong,
-                "contradicted": self.contradicted, "resets": self.resets,
-                "unanswered": self.lost + len(self.open),
-                **self.gaps.summary()}
-
 
 class Probes(Account):
     """UDP probes: packets may be lost, repeated, late."""
@@ -203,6 +217,98 @@ class Probes(Account):
                 "repeated": self.repeated, "wrong": self.wrong,
                 "contradicted": self.contradicted, **self.gaps.summary()}
 
+
+class Keys:
+    """The counters in a redis that all connections to it share."""
+
+    def __init__(self, names):
+        self.issued = dict.fromkeys(names, 0)	# INCRs ever sent
+        self.known = dict.fromkeys(names, 0)	# the highest value heard of
+        self.acks = {name: {} for name in names}	# value: who got it
+
+    def contradiction(self, op, key, value, least, who):
+        """What is wrong with an answer that may not be below @least."""
+        if value < least:
+            return "%s is %d, and was %d at least" % (key, value, least)
+        if value > self.issued[key]:
+            return "%s is %d, after %d INCRs" % (key, value, self.issued[key])
+        if op == "INCR" and self.acks[key].setdefault(value, who) != who:
+            return "%s: %d went to %s and to %s" % (
+                key, value, self.acks[key][value], who)
+        return None
+
+    def summary(self, final):
+        """@final: what was read at the end."""
+        return {key: {"issued": self.issued[key], "highest": self.known[key],
+                      "acked": len(self.acks[key]), "final": final.get(key)}
+                for key in self.issued}
+
+
+class KeyStream(Conversation):
+    """One connection to redis: INCR and GET of keys, values never go back."""
+
+    kind = "redis"
+
+    def __init__(self, name, keys, problems):
+        self.keys = keys
+        super().__init__(name, problems)
+
+    def begin(self):
+        """A new connection."""
+        self.open = []		# (seq, operation, key, t, known) unanswered
+        self.last = {}		# values on this connection, which has an order
+        self.bulk = None	# length of the value whose line comes next
+
+    def request(self, t):
+        """The next request as bytes to send."""
+        return self.ask(random.choice(("INCR", "GET")),
+                        random.choice(tuple(self.keys.issued)), t)
+
+    def ask(self, op, key, t):
+        self.requests += 1
+        self.keys.issued[key] += op == "INCR"
+        self.open.append((self.requests, op, key, t, self.keys.known[key]))
+        return b"%s %s\r\n" % (op.encode(), key.encode())
+
+    def _value(self, op, text):
+        """The number that a whole reply to @op says, or None."""
+        if op == "INCR":
+            m = re.fullmatch(r":(\d{1,19})", text)
+            return int(m[1]) if m else None
+        if text == "$-1" and self.bulk is None:
+            return 0		# there is no such key
+        length, self.bulk = self.bulk, None
+        if length == len(text) and re.fullmatch(r"\d{1,19}", text):
+            return int(text)
+        return None
+
+    def reply(self, t, line):
+        """A line from redis; (seq, time of request) if it ends an answer."""
+        text = line[:-2] if line.endswith("\r\n") else line
+        if not self.open:
+            self.is_wrong("%s: nothing was asked: %r" % (self.name, line[:80]))
+            return None
+        op = self.open[0][1]
+        if op == "GET" and self.bulk is None and re.fullmatch(
+                r"\$\d{1,4}", text):
+            self.bulk = int(text[1:])
+            return None
+        seq, op, key, sent, known = self.open.pop(0)
+        value = self._value(op, text)
+        if value is None:
+            self.is_wrong("%s: no reply to %s: %r" % (self.name, op,
+                                                      line[:80]))
+            return None
+        self.replies += 1
+        self.gaps.answer(t, sent)
+        what = self.keys.contradiction(
+            op, key, value, max(known, self.last.get(key, 0)) +
+            (op == "INCR"), "%s request %d" % (self.name, seq))
+        if what:
+            self.is_contradicted("%s: %s" % (self.name, what))
+        self.last[key] = value
+        self.keys.known[key] = max(self.keys.known[key], value)
+        return seq, sent
 
 class Reports(Account):
     """Records that diskwrite says are on the disk."""

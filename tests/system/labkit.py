@@ -113,11 +113,13 @@ on_crash = "destroy"
 %(devices)s"""
 
 
-def guest_image(out, init, programs):
-    """A guest initramfs with programs from build/guest-bin."""
+def guest_image(out, init, programs, scripts=()):
+    """A guest initramfs: programs from build/guest-bin, scripts' sources."""
     args = []
     for p in programs:
         args += ["--add", os.path.join(ROOT, "build", "guest-bin", p)]
+    for s in scripts:
+        args += ["--add", os.path.join(ROOT, "tests", "guest", s)]
     lab("guest-image", out, *args, "--init",
         os.path.join(ROOT, "tests", "guest", init))
 

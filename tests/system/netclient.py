@@ -1,19 +1,20 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""netclient.py - the outside client of a guest with tcpserve and diskwrite
+"""netclient.py - the outside client of a guest with tcpserve, diskwrite, redis
 
 Asks over TCP connections and by UDP probes, follows the reports of the disk
-records, checks every answer.  It never gives up waiting.  In the directory
+records, counts in a redis up and reads there, checks every answer.  It never gives up waiting.  In the directory
 --out it writes
 
     log      JSON lines, as things happen: {"t": CLOCK_MONOTONIC in ns,
-             "ev": "tcp", "udp", "done", "lost", "ready", "drained", ...}
+             "ev": "tcp", "redis", "udp", "done", "lost", "ready", "drained", ...}
     table    what the guest knows of its records: "note" lines of diskwrite
     summary  a JSON object, at the end
 
 Its standard input takes lines "probe MS": the time between two probes from now
 on.  When it ends the client asks nothing new, waits for all answers, has the
-writers stopped, takes the table and ends.  SIGTERM ends it at once.
+writers stopped, takes the table, reads redis' keys back and ends.  SIGTERM
+ends it at once.
 """
 
 import argparse
@@ -27,6 +28,7 @@ import time
 import accounts
 
 RETRY_S = 0.3
+KEYS = 4
 
 
 class Client:
@@ -36,6 +38,15 @@ class Client:
         numbers = accounts.Numbers()
         self.streams = [accounts.Stream("tcp%d" % i, numbers, self.problems)
                         for i in range(opts.connections)]
+        word = accounts.nonce()		# keys of an earlier client are not ours
+        self.keys = accounts.Keys(["kemari:%s:%d" % (word, i)
+                                   for i in range(KEYS)])
+        self.key_streams = [accounts.KeyStream("redis%d" % i, self.keys,
+                                               self.problems)
+                            for i in range(opts.redis_connections
+                                           if opts.redis else 0)]
+        self.read_back = accounts.KeyStream("redis-back", self.keys,
+                                            self.problems)
         self.probes = accounts.Probes(numbers, self.problems)
         self.reports = accounts.Reports(self.problems)
         self.draining = asyncio.Event()
@@ -52,7 +63,8 @@ class Client:
                                     **more}) + "\n")
 
     def check_ready(self):
-        if not self.ready and all(s.replies for s in self.streams) and (
+        if not self.ready and all(s.replies for s in
+                                  self.streams + self.key_streams) and (
                 self.probes.answers or not self.opts.probe_ms) and (
                 self.reports.count or not self.opts.disk):
             self.ready = True
@@ -101,7 +113,7 @@ class Client:
         async for t, line in self.lines(reader):
             answer = account.reply(t, line)
             if answer:
-                self.log("tcp", t, conn=account.name, seq=answer[0],
+                self.log(account.kind, t, conn=account.name, seq=answer[0],
                          sent=answer[1])
                 self.check_ready()
 
@@ -149,6 +161,22 @@ class Client:
             if table:
                 table.close()
 
+    # --- redis -----------------------------------------------------------
+
+    async def get_all(self, account, reader, writer):
+        """Each key once, one by one."""
+        lines = self.lines(reader)
+        for key in self.keys.issued:
+            writer.write(account.ask("GET", key, time.monotonic_ns()))
+            while account.open:
+                account.reply(*await lines.__anext__())
+
+    async def count_up(self):
+        await asyncio.gather(*[
+            self.connected(self.opts.redis, s, self.converse)
+            for s in self.key_streams])
+        await self.connected(self.opts.redis, self.read_back, self.get_all)
+
     # --- UDP -------------------------------------------------------------
 
     def connection_made(self, transport):
@@ -194,6 +222,8 @@ class Client:
         if self.opts.disk:
             work.append(self.connected(self.opts.disk, self.reports,
                                        self.follow))
+        if self.opts.redis:
+            work.append(self.count_up())
         loop = asyncio.get_running_loop()
         everything = asyncio.gather(self.input_ends(), *work)
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -211,6 +241,11 @@ class Client:
                 "udp": self.probes.summary() if self.opts.probe_ms else None,
                 "disk": dict(self.reports.summary(), table=self.table_taken)
                 if self.opts.disk else None,
+                "redis": {"connections": [s.summary()
+                                          for s in self.key_streams],
+                          "read_back": self.read_back.summary(),
+                          "keys": self.keys.summary(self.read_back.last)}
+                if self.opts.redis else None,
                 "problems": self.problems}
 
 
@@ -228,6 +263,9 @@ def options():
                    help="time between two UDP probes; 0: none")
     p.add_argument("--disk", type=int, default=0, metavar="PORT",
                    help="of diskwrite; 0: no reports")
+    p.add_argument("--redis", type=int, default=0, metavar="PORT",
+                   help="of redis-server; 0: none")
+    p.add_argument("--redis-connections", type=int, default=4)
     return p.parse_args()
 
 

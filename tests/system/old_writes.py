@@ -85,8 +85,7 @@ def run(opts, say):
     shutil.rmtree(s.WORK, ignore_errors=True)
     os.makedirs(s.WORK)
     out_a, out_b = k.Console("a", s.NAME), k.Console("b", s.NAME)
-    s.start_guest(opts, "window=%d" % WINDOW)
-    client = w.Client(os.path.join(s.WORK, "client"), args=s.CLIENT)
+    client = s.start_guest(opts, "window=%d" % WINDOW)
     try:
         client.wait_for("ready", 120)
         say("protecting it towards host b while it serves")
@@ -116,6 +115,7 @@ def main():
                    help="each writer's pause between two records")
     p.add_argument("--no-fence", action="store_true",
                    help="negative drill: the fence hook does nothing")
+    p.set_defaults(programs=False)
     return drill.repeat(drill.parse_options(p), run)
 
 

@@ -8,7 +8,9 @@ world of each, and counts on its console.  One cut proves all of it: no
 connection breaks, no reply is wrong, lost or contradicted, every record that
 the world was told of is on the disk and known to the guest, and what reached
 the storage before the cut is known to the guest that goes on (INV-1, INV-2,
-INV-33, INV-34).
+INV-33, INV-34).  With --programs it also has an ext4 on shared storage, on
+which fio verifies what it wrote and redis counts for the client: every
+acknowledged count is there, and after a clean stop the file system is clean.
 """
 
 import os
@@ -19,11 +21,13 @@ import time
 
 import drill
 import labkit as k
+import programs
 import workloads as w
 
 NAME = "s"
 DISK = "records"
 DISK_SIZE = "16M"
+FILES = "files"			# with --programs: fio and redis
 WORK = os.path.join(k.ROOT, "build", "check", "services")
 MIN_ANSWERS = 100		# fewer prove nothing
 # What two emulated hosts can serve while each output waits for its commit.
@@ -34,24 +38,39 @@ ON_S = 4			# how long it is watched on host b
 PARAMETERS = "/sys/module/kemari_gate/parameters"
 
 
-def attach_disk():
-    k.lab("disk", DISK, DISK_SIZE)
+def attach(disk, number):
+    """A disk of the storage, as the same device of both hosts."""
+    for host in "ab":
+        k.on(host, "san-detach /dev/nbd%d 2>/dev/null; "
+                   "san-attach %s /dev/nbd%d" % (number, disk, number))
+
+
+def make_disks(opts):
+    """Lines for labkit.create(): disks and network card."""
     for host in "ab":
         k.lab("unfence", host)
         k.lab("san-delay", host, "write=0", "flush=0")
-        k.on(host, "san-detach /dev/nbd0 2>/dev/null; "
-                   "san-attach %s /dev/nbd0" % DISK)
+    k.lab("disk", DISK, DISK_SIZE)
+    attach(DISK, 0)
+    if opts.programs:
+        programs.make_disk(FILES)
+        attach(FILES, 1)
+    return w.devices(["phy:/dev/nbd%d,xvd%s,w" % (i, "ab"[i])
+                      for i in range(2 if opts.programs else 1)])
 
 
 def start_guest(opts, more=""):
+    """The guest on host a, and its client."""
     image = os.path.join(WORK, "guest.img")
     w.services_image(image)
-    attach_disk()
-    k.create("a", NAME, image, vcpus=opts.vcpus,
-             args="ip=%s serve=1 disk=xvda count=1 ms=200 mb=8 kmsg=1 "
-             "writers=%d every=%d %s" % (w.GUEST, w.WRITERS, opts.every_ms,
-                                         more),
-             devices=w.devices(["phy:/dev/nbd0,xvda,w"]))
+    args = "ip=%s serve=1 disk=xvda count=1 ms=200 mb=8 kmsg=1 " \
+        "writers=%d every=%d %s" % (w.GUEST, w.WRITERS, opts.every_ms, more)
+    if opts.programs:
+        args += " " + programs.ARGS % "xvdb"
+    k.create("a", NAME, image, vcpus=opts.vcpus, args=args,
+             memory=256 if opts.programs else 128, devices=make_disks(opts))
+    return w.Client(os.path.join(WORK, "client"), args=CLIENT + (
+        programs.CLIENT_ARGS if opts.programs else ()))
 
 
 def weaken(what):
@@ -91,7 +110,17 @@ def kernel_complaints(lines):
             if text.startswith("K ") and any(x in text for x in words)]
 
 
-def judge(result, client, summary, cut, kept, out_a, out_b):
+def judge_programs(summary, out_a, out_b):
+    """Verdicts on fio, redis and their file system; the guest has stopped."""
+    said_a, said_b = ([text for _, text in out.lines()]
+                      for out in (out_a, out_b))
+    path = k.lab("disk-path", FILES)
+    return {"fio": programs.judge_fio(said_a, said_b),
+            "redis": programs.judge_redis(summary, programs.read_aof(path)),
+            "file system": programs.judge_file_system(path)}
+
+
+def judge(result, client, summary, cut, kept, out_a, out_b, more=None):
     before, after = k.counters(out_a.lines()), k.counters(out_b.lines())
     verdicts = {
         "console": drill.judge(before, after),
@@ -104,6 +133,7 @@ def judge(result, client, summary, cut, kept, out_a, out_b):
                                out_a.lines() + out_b.lines()
                                if t.startswith("BAD")] +
                   kernel_complaints(out_b.lines())},
+        **(more or {}),
     }
     result["problems"] = ["%s: %s" % (name, p) for name, v in verdicts.items()
                           for p in v["problems"][:5]]
@@ -127,15 +157,16 @@ def run(opts, say):
     os.makedirs(WORK)
     out_a, out_b = k.Console("a", NAME), k.Console("b", NAME)
     say("starting the guest on host a, its disk on the storage of both")
-    start_guest(opts)
-    client = w.Client(os.path.join(WORK, "client"), args=CLIENT)
+    client = start_guest(opts)
     try:
-        client.wait_for("ready", 120)
+        client.wait_for("ready", 240)
         say("protecting it towards host b while it serves")
         weaken(opts.weaken)
         k.receive("b")
         k.protect("a", NAME)
         k.wait_state("a", NAME, "protected", 120)
+        if opts.programs:
+            k.wait_for("fio's first round", lambda: fio_rounds(out_a), 240)
         if opts.torture:
             # Requests of one ring complete in another order.
             k.lab("san-delay", "a", "write=0-60", "flush=0-20",
@@ -153,11 +184,18 @@ def run(opts, say):
         k.wait_for("all connections to go on", lambda:
                    client.answered_after(cut), opts.timeout)
         time.sleep(ON_S)
+        if opts.programs:
+            wait_fio(opts, out_a, out_b)
         summary = client.stop(60)
     finally:
         client.process.terminate()
-    judge(result, client, summary, cut, kept, out_a, out_b)
-    if not k.runs("b", NAME):
+    runs, more = k.runs("b", NAME), None
+    if opts.programs:
+        k.on("b", "xl shutdown -w " + NAME)
+        more = judge_programs(summary, out_a, out_b)
+        result["account"] = programs.account(summary)
+    judge(result, client, summary, cut, kept, out_a, out_b, more)
+    if not runs:
         result["problems"].append("xl list on host b does not show " + NAME)
     result.update({name: state[name] for name in (
         "checkpoints", "causes", "dirty_pages_mean", "pause_ms_p50",
@@ -165,10 +203,23 @@ def run(opts, say):
     return result
 
 
+def fio_rounds(*outs):
+    return sum(t.startswith("FIO ") for out in outs for _, t in out.lines())
+
+
+def wait_fio(opts, *outs):
+    """For another round of fio."""
+    done = fio_rounds(*outs)
+    k.wait_for("another round of fio", lambda: fio_rounds(*outs) > done,
+               3 * opts.timeout)
+
+
 def options(argv=None):
     p = drill.parser(__doc__)
     p.add_argument("--every-ms", type=int, default=500,
                    help="each writer's pause between two records")
+    p.add_argument("--programs", action="store_true",
+                   help="fio and redis on an ext4, too")
     p.add_argument("--torture", action="store_true",
                    help="the storage completes requests out of order")
     p.add_argument("--weaken", choices=["unsafe_no_fence", "unsafe_no_order"],

@@ -215,7 +215,8 @@ def history():
     summary = {
         "connections": [dict(party, name="tcp%d" % i, unanswered=0)
                         for i in range(2)],
-        "udp": dict(party), "disk": dict(party, table=True), "problems": []}
+        "udp": dict(party), "disk": dict(party, table=True), "redis": None,
+        "problems": []}
     events = []
     for t in (90, 101, 400):
         # That of 101 left before the cut.

@@ -4,7 +4,7 @@ judges of what the client saw and of what is on the disk.
 
 The judges are functions of plain data; each returns {"problems": [...], ...}.
 The guest runs services-init, tcpserve.c and diskwrite.c; its client is
-netclient.py.
+netclient.py.  What runs from a file system of the guest: programs.py.
 """
 
 import json
@@ -28,7 +28,7 @@ WORDS = struct.Struct("<%dQ" % (RECORD // 8))
 
 def services_image(out):
     """A guest initramfs with all that services-init can start."""
-    k.guest_image(out, "services-init", PROGRAMS)
+    k.guest_image(out, "services-init", PROGRAMS, ["fio-rounds"])
 
 
 def devices(disks=(), vifs=("bridge=xenbr0",)):
@@ -81,12 +81,11 @@ class Client:
         self.process.stdin.flush()
 
     def answered_after(self, cut):
-        """Has every connection, and a probe, gone on since @cut (ns)?"""
-        events = self.events()
-        late = {e.get("conn", e["ev"]) for e in events
-                if e.get("sent", 0) > cut}
-        conns = {e["conn"] for e in events if e["ev"] == "tcp"}
-        return "udp" in late and conns <= late
+        """Has everyone that was ever answered, since @cut (ns), too?"""
+        asked = [e for e in self.events() if "sent" in e]
+        every = {e.get("conn", e["ev"]) for e in asked}
+        late = {e.get("conn", e["ev"]) for e in asked if e["sent"] > cut}
+        return bool(late) and every <= late
 
     def stop(self, timeout):
         """Let it wait for what is open, for @timeout s; its summary."""
@@ -134,12 +133,15 @@ def _first_after(events, cut, **match):
 def judge_client(summary, events, cut=None):
     """Was the client answered, rightly, all the time, and after @cut (ns)?
 
+    Redis' connections, too; programs.judge_redis() looks after what it keeps.
     "outage_ms" is the time to the first answer to a UDP probe that was sent
     after the cut; "tcp_resume_ms" the same for each connection, which includes
     TCP's own waiting between two retransmissions.
     """
     problems = []
-    parties = {c["name"]: c for c in summary["connections"]}
+    parties = {c["name"]: c for c in summary["connections"] +
+               (summary["redis"] or {"connections": []})["connections"]}
+    tcp = list(parties)
     parties.update((name, summary[name]) for name in ("udp", "disk")
                    if summary[name])
     for name, party in parties.items():
@@ -164,8 +166,8 @@ def judge_client(summary, events, cut=None):
             if last <= cut:
                 problems.append("%s: did not go on after the cut" % name)
         result["outage_ms"] = _first_after(events, cut, ev="udp")
-        result["tcp_resume_ms"] = [_first_after(events, cut, conn=c["name"])
-                                   for c in summary["connections"]]
+        result["tcp_resume_ms"] = [_first_after(events, cut, conn=name)
+                                   for name in tcp]
     if problems:
         problems += summary["problems"][:3]
     return result

@@ -30,7 +30,8 @@ usage: lab VERB ...
   freeze HOST, thaw HOST    the whole host stands still, goes on
   cut LINK HOST, heal LINK HOST      LINK: lan, repl, san, mgmt
   fence HOST, unfence HOST  storage drops the host and refuses it, or not
-  disk NAME SIZE [--from FILE]       make or replace a disk of the storage
+  disk NAME SIZE [--from FILE | --add FILE...]
+                            make or replace a disk of the storage
   disk-path NAME            path of a disk's file
   san-delay HOST [read=D] [write=D] [flush=D] [seed=N]
                             the storage's delay for HOST: MS, MIN-MAX or hold
@@ -206,12 +207,19 @@ def link_verb(verb):
 
 
 def do_disk(args):
-    source = None
-    if args[2:3] == ["--from"] and len(args) == 4:
-        source = args[3]
-        args = args[:2]
-    name, size = want(args, 2, "NAME SIZE [--from FILE]")
-    san.create_disk(name, san.parse_size(size), source)
+    usage = "NAME SIZE [--from FILE | --add FILE...]"
+    args, options = args[:2], args[2:]
+    name, size = want(args, 2, usage)
+    kinds, files = options[0::2], options[1::2]
+    if len(kinds) != len(files) or not (
+            kinds == ["--from"] or set(kinds) <= {"--add"}):
+        raise UsageError(f"expected: {usage}")
+    size = san.parse_size(size)
+    with san.new_disk(name, size) as path:
+        if kinds == ["--from"]:
+            san.fill_disk(path, size, files[0])
+        elif files:
+            image.file_system(path, files)
 
 
 def do_disk_path(args):

@@ -2,8 +2,8 @@
 """cpio.py - writes an initramfs (cpio "newc") without being root."""
 
 import os
+import shutil
 import stat
-
 
 # Debian's merged /usr: these are links, so nothing may be unpacked below them.
 MERGED = {"bin": "usr/bin", "sbin": "usr/bin", "usr/sbin": "usr/bin",
@@ -66,6 +66,21 @@ class Tree:
                     data = f.read()
             _write_entry(out, ino, path, mode, data, rdev)
         _write_entry(out, 0, "TRAILER!!!", 0, b"", (0, 0))
+
+    def unpack(self, root):
+        """Lay the tree out in the directory @root; without devices."""
+        for path, (mode, data, source, _) in sorted(self.entries.items()):
+            path = os.path.join(root, path)
+            if stat.S_ISDIR(mode):
+                os.makedirs(path, exist_ok=True)
+            elif stat.S_ISLNK(mode):
+                os.symlink(data, path)
+            elif stat.S_ISREG(mode):
+                with open(path, "wb") as f:
+                    f.write(data)
+                if source:
+                    shutil.copyfile(source, path)
+                os.chmod(path, mode & 0o7777)
 
 
 def _write_entry(out, ino, path, mode, data, rdev):

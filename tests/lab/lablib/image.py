@@ -313,6 +313,26 @@ def hypervisor(stock):
     return out
 
 
+def file_system(path, files):
+    """Make an ext4 of the file @path, as large as that is, with what a chroot
+    needs: each of @files in /bin, its libraries, and directories to use."""
+    mkfs = shutil.which("mkfs.ext4", path=conf.SBIN)
+    if not mkfs:
+        raise LabError("e2fsprogs is not installed: run `make deps`")
+    tree = Tree()
+    for name in ("data", "dev", "proc", "tmp"):
+        tree.dir(name)
+    _add_programs(tree, [(f"bin/{os.path.basename(f)}", f) for f in files])
+    with tempfile.TemporaryDirectory(dir=os.path.dirname(path),
+                                     prefix=".tree-") as root:
+        tree.unpack(root)
+        run = subprocess.run([mkfs, "-q", "-F", "-b", "4096", "-E",
+                              "root_owner=0:0", "-d", root, path], text=True, capture_output=True,
+                             check=False)
+    if run.returncode:
+        raise LabError(f"mkfs.ext4: {run.stderr.strip()}")
+
+
 def guest_image(out, files, init):
     """Write a guest's initramfs (gzip) to @out."""
     for path in files + ([init] if init else []):

@@ -8,9 +8,11 @@ through the one page cache of this machine's kernel: a completed write is there
 for the other host at once.
 """
 
+import contextlib
 import mmap
 import os
 import re
+import shutil
 import signal
 import socket
 import struct
@@ -46,19 +48,28 @@ def parse_size(text):
     return size
 
 
-def create_disk(name, size, source=None):
-    """Make or replace a disk: zeros, or what the file @source holds."""
+@contextlib.contextmanager
+def new_disk(name, size):
+    """Path of a file of zeros, to fill, which becomes the disk @name."""
     path = disk_path(name)
     os.makedirs(disk_dir(), exist_ok=True)
-    with open(path + ".part", "wb") as f:
-        if source:
-            with open(source, "rb") as old:
-                while data := old.read(1 << 20):
-                    f.write(data)
-            if f.tell() > size:
-                raise LabError(f"{source} is longer than {size} bytes")
+    part = path + ".part"
+    with open(part, "wb") as f:
         f.truncate(size)
-    os.rename(path + ".part", path)
+    try:
+        yield part
+        os.rename(part, path)
+    except BaseException:
+        os.unlink(part)
+        raise
+
+
+def fill_disk(path, size, source):
+    """Put what the file @source holds at the disk's beginning."""
+    if os.stat(source).st_size > size:
+        raise LabError(f"{source} is longer than {size} bytes")
+    with open(source, "rb") as old, open(path, "r+b") as f:
+        shutil.copyfileobj(old, f, 1 << 20)
 
 
 def parse_delay(text):
