@@ -107,7 +107,7 @@ def kernel_complaints(lines):
              "Call Trace", "references no pending", "inactive request",
              "still in use")
     return [text for _, text in lines
-            if text.startswith("K ") and any(x in text for x in words)]
+            if text.startswith("KMSG ") and any(x in text for x in words)]
 
 
 def judge_programs(summary, out_a, out_b):
