@@ -4,7 +4,7 @@ storage, the judges of what they leave, and the client's account in words.
 
 The judges are functions of plain data, as those of workloads.py, and of the
 disk's file when the guest has stopped.  The guest runs services-init with
-ARGS; the client is workloads.Client with CLIENT_ARGS besides its own.
+args(); the client is workloads.Client with CLIENT_ARGS besides its own.
 """
 
 import re
@@ -14,14 +14,20 @@ import tempfile
 import labkit as k
 
 REDIS_PORT = 6379
-# % the disk's name in the guest.  An emulated host takes about a minute for the
-# first round of fio, whose libraries are 80 MB; give the guest 256 MB.
-ARGS = "ext4=%s fio=2 redis=1"
 CLIENT_ARGS = ("--redis", str(REDIS_PORT))
 DISK_SIZE = "192M"
 AOF = "/data/appendonlydir/appendonly.aof.1.incr.aof"
 # e2fsprogs is not in the PATH of ordinary users.
 FSCK, DEBUGFS = "/sbin/fsck.ext4", "/sbin/debugfs"
+
+
+def args(disk, fio):
+    """Words for the guest's kernel; @disk: its name in the guest.
+
+    An emulated host takes about a minute for the first round of fio, whose
+    libraries are 80 MB; give the guest 256 MB.
+    """
+    return "ext4=%s redis=1%s" % (disk, " fio=2" if fio else "")
 
 
 def make_disk(name):

@@ -8,7 +8,7 @@ world of each, and counts on its console.  One cut proves all of it: no
 connection breaks, no reply is wrong, lost or contradicted, every record that
 the world was told of is on the disk and known to the guest, and what reached
 the storage before the cut is known to the guest that goes on (INV-1, INV-2,
-INV-33, INV-34).  With --programs it also has an ext4 on shared storage, on
+INV-33, INV-34).  With --programs all it also has an ext4 on shared storage, on
 which fio verifies what it wrote and redis counts for the client: every
 acknowledged count is there, and after a clean stop the file system is clean.
 """
@@ -66,7 +66,7 @@ def start_guest(opts, more=""):
     args = "ip=%s serve=1 disk=xvda count=1 ms=200 mb=8 kmsg=1 " \
         "writers=%d every=%d %s" % (w.GUEST, w.WRITERS, opts.every_ms, more)
     if opts.programs:
-        args += " " + programs.ARGS % "xvdb"
+        args += " " + programs.args("xvdb", fio=opts.programs == "all")
     k.create("a", NAME, image, vcpus=opts.vcpus, args=args,
              memory=256 if opts.programs else 128, devices=make_disks(opts))
     return w.Client(os.path.join(WORK, "client"), args=CLIENT + (
@@ -110,14 +110,17 @@ def kernel_complaints(lines):
             if text.startswith("KMSG ") and any(x in text for x in words)]
 
 
-def judge_programs(summary, out_a, out_b):
+def judge_programs(opts, summary, out_a, out_b):
     """Verdicts on fio, redis and their file system; the guest has stopped."""
-    said_a, said_b = ([text for _, text in out.lines()]
-                      for out in (out_a, out_b))
     path = k.lab("disk-path", FILES)
-    return {"fio": programs.judge_fio(said_a, said_b),
-            "redis": programs.judge_redis(summary, programs.read_aof(path)),
-            "file system": programs.judge_file_system(path)}
+    verdicts = {
+        "redis": programs.judge_redis(summary, programs.read_aof(path)),
+        "file system": programs.judge_file_system(path),
+    }
+    if opts.programs == "all":
+        verdicts["fio"] = programs.judge_fio(*(
+            [text for _, text in out.lines()] for out in (out_a, out_b)))
+    return verdicts
 
 
 def judge(result, client, summary, cut, kept, out_a, out_b, more=None):
@@ -140,6 +143,9 @@ def judge(result, client, summary, cut, kept, out_a, out_b, more=None):
     result.update(
         lost_output=verdicts["console"]["lost_output"],
         clock_monotonic=verdicts["console"]["clock_monotonic"],
+        last_output_a=before[-1][4],
+        first_output_b=next((x[4] for x in after if x[1] > before[-1][1]),
+                            None),
         outage_ms=verdicts["client"].get("outage_ms"),
         tcp_resume_ms=verdicts["client"].get("tcp_resume_ms"),
         records_reported=verdicts["durable"].get("reports"),
@@ -165,7 +171,7 @@ def run(opts, say):
         k.receive("b")
         k.protect("a", NAME)
         k.wait_state("a", NAME, "protected", 120)
-        if opts.programs:
+        if opts.programs == "all":
             k.wait_for("fio's first round", lambda: fio_rounds(out_a), 240)
         if opts.torture:
             # Requests of one ring complete in another order.
@@ -184,7 +190,7 @@ def run(opts, say):
         k.wait_for("all connections to go on", lambda:
                    client.answered_after(cut), opts.timeout)
         time.sleep(ON_S)
-        if opts.programs:
+        if opts.programs == "all":
             wait_fio(opts, out_a, out_b)
         summary = client.stop(60)
     finally:
@@ -192,7 +198,7 @@ def run(opts, say):
     runs, more = k.runs("b", NAME), None
     if opts.programs:
         k.on("b", "xl shutdown -w " + NAME)
-        more = judge_programs(summary, out_a, out_b)
+        more = judge_programs(opts, summary, out_a, out_b)
         result["account"] = programs.account(summary)
     judge(result, client, summary, cut, kept, out_a, out_b, more)
     if not runs:
@@ -218,8 +224,8 @@ def options(argv=None):
     p = drill.parser(__doc__)
     p.add_argument("--every-ms", type=int, default=500,
                    help="each writer's pause between two records")
-    p.add_argument("--programs", action="store_true",
-                   help="fio and redis on an ext4, too")
+    p.add_argument("--programs", choices=["redis", "all"],
+                   help="redis, or fio and redis, on an ext4, too")
     p.add_argument("--torture", action="store_true",
                    help="the storage completes requests out of order")
     p.add_argument("--weaken", choices=["unsafe_no_fence", "unsafe_no_order"],
