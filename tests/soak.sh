@@ -38,9 +38,9 @@ if [ ! -f $out/revive.done ] && [ "$REVIVES" -gt 0 ]; then
 	CYCLES=$REVIVES tests/system/revive.sh | tee $out/revive.log
 	touch $out/revive.done
 fi
-if [ ! -f $out/backends.done ]; then
+if [ ! -f $out/backends.done ] && [ "$PAIRS" -gt 0 ]; then
 	tests/lab/lab up
-	tests/system/backend-pairs.py --out $out/backends.json \
+	tests/system/backend-pairs.py --pairs "$PAIRS" --out $out/backends.json \
 		>$out/backends.log || { cat $out/backends.log; exit 1; }
 	cat $out/backends.log
 	touch $out/backends.done
@@ -57,5 +57,24 @@ while [ "$i" -lt "$DRILLS" ]; do
 		$extra --out $out/drills.json || true
 	i=$((i + 1))
 done
-[ ! -f $out/drills.json ] ||
-	tests/system/summary.py $out/drills.json | tee $out/summary.txt
+i=$(wc -l 2>/dev/null <$out/services.json || echo 0)
+while [ "$i" -lt "$SERVICES" ]; do
+	drill=services.py
+	case $((i % 6)) in
+	1) extra=--torture ;;
+	2) extra="--vcpus 2 --link-first" ;;
+	3) extra="--programs all" ;;
+	4) drill=old_writes.py extra= ;;
+	5) extra="--torture --vcpus 2 --programs redis" ;;
+	*) extra= ;;
+	esac
+	# shellcheck disable=SC2086 # extra is options or none
+	tests/system/$drill --seed $((3000 + i)) $extra \
+		--out $out/services.json || true
+	i=$((i + 1))
+done
+for kind in drills services; do
+	[ -f $out/$kind.json ] || continue
+	echo "$kind:"
+	tests/system/summary.py $out/$kind.json
+done | tee $out/summary.txt
