@@ -2,13 +2,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # soak.sh - what `make soak` does: long runs, resumable, results as JSON lines
 #
-# build/soak/drills.json gets one line per drill with its seed; a run that was
-# stopped goes on with the next seed.  FAULTS, REVIVES and DRILLS set the
-# numbers; 0 leaves a part out.
+# build/soak/{drills,services}.json get one line per drill with its seed; a run
+# that was stopped goes on with the next seed.  FAULTS, REVIVES, PAIRS, DRILLS
+# and SERVICES set the numbers; 0 leaves a part out.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 FAULTS=${FAULTS:-20} REVIVES=${REVIVES:-50} DRILLS=${DRILLS:-20}
+PAIRS=${PAIRS:-10} SERVICES=${SERVICES:-30}
 out=build/soak
 commit=$(git rev-parse --short HEAD 2>/dev/null || echo unknown)
 mkdir -p $out
