@@ -9,6 +9,7 @@
  * guest's ring page itself (INV-33, INV-34, INV-35).  tests/system/gate.sh
  * runs it.  Before the first CASE the gate is open, and after the last it is
  * again.  The cases shut and open do just that; without a disk, CONTROL is "-".
+ * The case gone is about a domain that died behind its fence.
  */
 #include "backends/kemari-gate.h"
 #include "tests/dom0/slow-disk.h"
@@ -503,6 +504,16 @@ static void only_open(void)
 	EXPECT(call(KEMARI_GATE_OPEN, 0) == 0);
 }
 
+/* Nothing is remembered of a domain that died. */
+static void gone(void)
+{
+	struct kemari_gate_query q = { .domid = domid };
+	struct kemari_gate_rings r = { .domid = domid };
+
+	EXPECT(COMES(ioctl(gate, KEMARI_GATE_QUERY, &q) && errno == ENODEV));
+	EXPECT(!ioctl(gate, KEMARI_GATE_RINGS, &r) && r.n == 0);
+}
+
 static const struct {
 	const char *name;
 	void (*run)(void);
@@ -510,6 +521,7 @@ static const struct {
 	{ "all", all }, { "cycles", cycles }, { "many", many_rings },
 	{ "fence", fence }, { "order", order },
 	{ "shut", only_shut }, { "open", only_open },
+	{ "gone", gone },
 };
 
 /* --- the guest ---------------------------------------------------------- */
@@ -603,7 +615,8 @@ int main(int argc, char **argv)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	domid = (uint32_t)atoi(argv[1]);
 	generation = (uint64_t)time(NULL) * GENERATIONS;
-	find_guest();
+	if (strcmp(argv[3], "gone"))
+		find_guest();
 	gate = open_gate();
 	if (strcmp(argv[2], "-"))
 		find_disk(argv[2]);

@@ -125,6 +125,7 @@ until_true 20 "the disk at rest" at_rest
 writes >$work/before-death
 stop_guest
 diff $work/before-death $work/after-death || fail "requests passed the fence"
+"$lab" exec a -- gate-test "$id" - gone || fail "gate-test"
 kernel_said | diff $work/before - || fail "dom0's kernel"
 
 say "the modules come and go"
