@@ -80,6 +80,8 @@ static int find_frames(struct xen_platform *x, const struct device_rings *r,
 
 	if (!r->n)
 		return 0;
+	if (xen_primary_prepare(x))
+		return -1;
 	if (xen_hv_get_dom(x->h, x->domid, &d) ||
 	    xen_grants_map(x->h, &x->grants, x->domid, d.grant_frames, false))
 		return xen_platform_host_failed(x);
