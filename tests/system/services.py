@@ -104,8 +104,7 @@ def cut_power(opts):
 def kernel_complaints(lines):
     """What a guest's kernel says when its devices are not what they were."""
     words = ("blkfront", "vbd-", "vif-", "I/O error", "blocked for more",
-             "Call Trace", "references no pending", "inactive request",
-             "still in use")
+             "references no pending", "inactive request", "still in use")
     return [text for _, text in lines
             if text.startswith("KMSG ") and any(x in text for x in words)]
 
@@ -175,7 +174,7 @@ def run(opts, say):
             k.wait_for("fio's first round", lambda: fio_rounds(out_a), 240)
         if opts.torture:
             # Requests of one ring complete in another order.
-            k.lab("san-delay", "a", "write=0-60", "flush=0-20",
+            k.lab("san-delay", "a", "write=0-800", "flush=0-20",
                   "seed=%d" % opts.seed)
         started = answers(client)
         time.sleep(rng.uniform(3, 6))
