@@ -262,6 +262,15 @@ static int check_limit(struct xen_store *s, const struct device *d,
 	return rc;
 }
 
+static int check_limits(struct xen_store *s, const struct device *d)
+{
+	if (check_limit(s, d, "multi-queue-num-queues",
+			"multi-queue-max-queues"))
+		return -1;
+	return d->root == NODE_VBD ?
+	       check_limit(s, d, "ring-page-order", "max-ring-page-order") : 0;
+}
+
 static int finish_disk(struct xen_store *s, const struct device *d,
 		       enum platform_xen_storage how, uint64_t deadline)
 {
@@ -269,8 +278,7 @@ static int finish_disk(struct xen_store *s, const struct device *d,
 	char error[DETAIL_MAX], what[DETAIL_MAX + 32];
 
 	if (get_disk(s, d, &dev) || check_size(s, d, dev) ||
-	    check_storage(s, d, dev, how) ||
-	    check_limit(s, d, "ring-page-order", "max-ring-page-order"))
+	    check_storage(s, d, dev, how))
 		return -1;
 	while (!kernel_has(s, d, "physical_device")) {
 		back_error(s, d, error);
@@ -287,9 +295,6 @@ static int finish_disk(struct xen_store *s, const struct device *d,
 static int finish(struct xen_store *s, const struct device *d,
 		  enum platform_xen_storage how, uint64_t deadline)
 {
-	if (check_limit(s, d, "multi-queue-num-queues",
-			"multi-queue-max-queues"))
-		return -1;
 	if (d->root == NODE_VBD)
 		return finish_disk(s, d, how, deadline);
 	while (!back_says(s, d, "hotplug-status", "connected")) {
@@ -321,9 +326,12 @@ int xen_backends_open(struct xen_store *s, enum platform_xen_storage how)
 	size_t n = list(&s->now, w), i;
 	int rc, err;
 
+	if (!n)
+		return 0;
 	rc = check_fence(s, w, n, how);
 	for (i = 0; i < n && !rc; i++)
-		rc = wait_probed(s, &w[i].d, deadline);
+		rc = wait_probed(s, &w[i].d, deadline) ||
+		     check_limits(s, &w[i].d) ? -1 : 0;
 	for (i = 0; i < n && !rc; i++)
 		rc = start_script(s, &w[i], true);
 	/* Each that runs must end, whatever became of the others. */
@@ -471,7 +479,7 @@ static int remove_dir(struct xen_store *s, const struct device *d)
 
 int xen_backends_close(struct xen_store *s)
 {
-	uint64_t deadline = hotplug_now() + BACKEND_CLOSE_MS;
+	uint64_t deadline = hotplug_now() + BACKEND_CLOSE_MS, scripts;
 	struct work w[DEVICES_MAX];
 	size_t n = list_here(s, w), i;
 	int rc = 0;
@@ -481,15 +489,17 @@ int xen_backends_close(struct xen_store *s)
 	for (i = 0; i < n; i++)
 		while (!let_go(s, &w[i].d) && hotplug_now() < deadline)
 			hotplug_nap();
+	scripts = hotplug_now() + BACKEND_SCRIPT_MS;
 	/* What a script has made must go, even if its own words are lost. */
 	for (i = 0; i < n; i++)
 		(void)start_script(s, &w[i], false);
 	for (i = 0; i < n; i++)
-		(void)end_script(s, &w[i], deadline + BACKEND_CLOSE_MS / 2);
+		(void)end_script(s, &w[i], scripts);
 	for (i = 0; i < n && !rc; i++)
 		rc = remove_dir(s, &w[i].d);
 	xs_rm(s->xs, XBT_NULL, s->root[NODE_VBD]);
 	xs_rm(s->xs, XBT_NULL, s->root[NODE_VIF]);
+	deadline = hotplug_now() + BACKEND_CLOSE_MS;
 	for (i = 0; i < n && !rc; i++) {
 		while (kernel_has(s, &w[i].d, "") && hotplug_now() < deadline)
 			hotplug_nap();

@@ -20,10 +20,13 @@
  * xen_backends_open() - Bring the backends of a standby to where they wait
  * @how:	What is known of the storage
  *
- * After xen_store_standby().  Takes as long as the scripts, some seconds, and
- * at most BACKEND_OPEN_MS; on failure close() what there is.  INV-38
+ * After xen_store_standby().  Takes as long as the scripts, seconds on a busy
+ * host, and at most BACKEND_OPEN_MS; on failure close() what there is.  INV-38
  */
-enum { BACKEND_OPEN_MS = 15000 };
+enum {
+	BACKEND_OPEN_MS = 45000,	/* the primary waits longer: PEER_PATIENCE */
+	BACKEND_SCRIPT_MS = 40000,	/* libxl's, too */
+};
 int xen_backends_open(struct xen_store *s, enum platform_xen_storage how);
 
 /**
@@ -44,7 +47,8 @@ int xen_backends_attached(struct xen_store *s);
  * xen_backends_close() - Close each backend that the domain has on this host
  *
  * Standby or running, known to @s or not: in order, as libxl does by force,
- * and within BACKEND_CLOSE_MS.  None is fine; the directories are gone then.
+ * within BACKEND_CLOSE_MS, and BACKEND_SCRIPT_MS for all scripts.  None is
+ * fine; the directories are gone then.
  */
 enum { BACKEND_CLOSE_MS = 10000 };
 int xen_backends_close(struct xen_store *s);

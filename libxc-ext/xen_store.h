@@ -158,7 +158,7 @@ unsigned int xen_store_lost_watches(const struct xen_store *s);
  *
  * With the domain alive: only the backend side goes, so that nothing of it
  * is in use when the domain is destroyed, and hotplug scripts undo what they
- * did: up to BACKEND_CLOSE_MS and half of that.  Call it before and after.  If its
+ * did: see xen_backends_close().  Call it before and after.  If its
  * number belongs to another domain by now, nothing goes.
  */
 int xen_store_remove(struct xen_store *s);

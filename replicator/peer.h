@@ -22,8 +22,8 @@ struct link;
 
 #define PEER_LINGER 1000000000ull	/* ns */
 /* Times the silence that makes suspicious, while the standby is not eligible:
- * a domain is built and the first copy made meanwhile. */
-#define PEER_PATIENCE 10
+ * a domain is built, hotplug scripts run and the first copy is made. */
+#define PEER_PATIENCE 30
 
 /** struct peer - zero-initialised: no link */
 struct peer {
