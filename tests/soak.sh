@@ -27,13 +27,6 @@ if [ ! -f $out/revive.done ]; then
 	CYCLES=$REVIVES tests/system/revive.sh | tee $out/revive.log
 	touch $out/revive.done
 fi
-if [ ! -f $out/backends.done ]; then
-	tests/lab/lab up
-	tests/system/backend-pairs.py --out $out/backends.json \
-		>$out/backends.log || { cat $out/backends.log; exit 1; }
-	cat $out/backends.log
-	touch $out/backends.done
-fi
 # Seeds of the simulator, five hundred to a line.
 i=$(wc -l <$out/faults.log 2>/dev/null || echo 0)
 while [ "$i" -lt "$FAULTS" ]; do
