@@ -3,13 +3,13 @@
 # soak.sh - what `make soak` does: long runs, resumable, results as JSON lines
 #
 # build/soak/{drills,services}.json get one line per drill with its seed; a run
-# that was stopped goes on with the next seed.  FAULTS, REVIVES, PAIRS, DRILLS
-# and SERVICES set the numbers; 0 leaves a part out.
+# that was stopped goes on with the next seed.  FAULTS, REVIVES, DRILLS and
+# SERVICES set the numbers; 0 leaves a part out.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 FAULTS=${FAULTS:-20} REVIVES=${REVIVES:-50} DRILLS=${DRILLS:-20}
-PAIRS=${PAIRS:-10} SERVICES=${SERVICES:-30}
+SERVICES=${SERVICES:-30}
 out=build/soak
 commit=$(git rev-parse --short HEAD 2>/dev/null || echo unknown)
 mkdir -p $out
@@ -38,13 +38,6 @@ if [ ! -f $out/revive.done ] && [ "$REVIVES" -gt 0 ]; then
 	tests/lab/lab up
 	CYCLES=$REVIVES tests/system/revive.sh | tee $out/revive.log
 	touch $out/revive.done
-fi
-if [ ! -f $out/backends.done ] && [ "$PAIRS" -gt 0 ]; then
-	tests/lab/lab up
-	tests/system/backend-pairs.py --pairs "$PAIRS" --out $out/backends.json \
-		>$out/backends.log || { cat $out/backends.log; exit 1; }
-	cat $out/backends.log
-	touch $out/backends.done
 fi
 i=$(wc -l 2>/dev/null <$out/drills.json || echo 0)
 while [ "$i" -lt "$DRILLS" ]; do
