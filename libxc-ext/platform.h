@@ -230,7 +230,8 @@ struct platform_ops {
 	/* The frame's bytes to write to; NULL if not one of ranges(). */
 	void *(*page_rw)(struct platform *p, uint64_t gfn);
 
-	/* Would load() take these?  Checks all, touches nothing. */
+	/* Would load() take these?  Checks all, touches nothing.  EXDEV: well
+	 * formed, but of a guest with other devices. */
 	int (*verify)(struct platform *p, const void *records, size_t len);
 
 	/* Dry run of every setter on the shell, with real records: all that

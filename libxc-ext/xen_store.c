@@ -303,12 +303,14 @@ const struct nodes *xen_store_fresh(struct xen_store *s, bool *changed)
 	if (refresh(s))
 		return NULL;
 	*changed = s->unsaved;
+	s->looked = true;
 	return &s->now;
 }
 
 int xen_store_save(struct xen_store *s, struct recbuf *out, bool always)
 {
-	if (look(s, always))
+	/* What fresh() showed is what is saved. */
+	if ((always || !s->looked) && look(s, always))
 		return -1;
 	if (s->all_stale || s->track.rewatched) {
 		if (daemon_watches(s->domid, &s->now) && errno != ENOSYS)

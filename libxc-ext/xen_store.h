@@ -88,7 +88,8 @@ int xen_store_save(struct xen_store *s, struct recbuf *out, bool always);
  * xen_store_fresh() - All nodes of the domain as they are now
  * @changed:	Set to: differently from the last save(), or unknown
  *
- * Cheap when nothing changed, as save().
+ * Cheap when nothing changed, as save(), which after settled() and this call
+ * appends these and no newer ones.
  * Return: valid until the next call on @s, or NULL with errno and why
  */
 const struct nodes *xen_store_fresh(struct xen_store *s, bool *changed);

@@ -45,6 +45,7 @@ struct xen_store {
 	struct ring_track track;
 	bool rested;				/* at rest when last looked,
 						 * and events taken since */
+	bool looked;				/* by fresh(), since then */
 	unsigned int lost_watches;
 	char why[PLATFORM_WHY_MAX];
 };

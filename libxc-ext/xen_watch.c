@@ -174,6 +174,7 @@ int xen_store_settled(struct xen_store *s, const void *page)
 	if (!rc && s->track.unsure && daemon_idle(s->domid) == 1)
 		rc = 1;
 	s->rested = rc == 1;
+	s->looked = false;
 	if (rc < 1)
 		return store_fail(s, errno, "%s", why), rc;
 	return 1;

@@ -244,6 +244,11 @@ static void hear_error(struct primary *p, const struct wire_error *e)
 		   "the standby's host says: %s", e->text);
 	if (e->error == ESTALE && p->epoch.bound) {
 		primary_yield(p, e->text);
+	} else if (e->error == EXDEV && p->epoch.bound &&
+		   p->facts.committed) {
+		/* A checkpoint that its standby is not made for: no other
+		 * will be.  INV-36 */
+		primary_give_up(p, e->text);
 	} else if (!p->facts.committed && (p->stage < STAGE_BOUND ||
 		   (p->stage == STAGE_BOUND && p->sending))) {
 		/* Instead of the first ACK, on the connection on which that

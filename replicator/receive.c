@@ -377,8 +377,9 @@ static int stage_state(struct receive *r)
 			    r->begin.epoch, r->state_got);
 	r->slot->state = used;
 	if (r->p->ops->verify(r->p, out, used))
-		return fail(r, EINVAL, "checkpoint %" PRIu64 ": %s",
-			    r->begin.epoch, platform_why(r->p));
+		return fail(r, errno == EXDEV ? EXDEV : EINVAL,
+			    "checkpoint %" PRIu64 ": %s", r->begin.epoch,
+			    platform_why(r->p));
 	return 0;
 }
 

@@ -440,6 +440,24 @@ static void test_other_rings(void **state)
 	finish(e);
 }
 
+/* The same if the standby is the one that sees it. */
+static void test_standby_refuses(void **state)
+{
+	struct engine *e = protected_guest(195);
+
+	(void)state;
+	e->b.plan = fault_nth(0, FAULT_OP, EXDEV);
+	e->b.plan.only = "verify";
+	assert_true(engine_until(e, 200 * MS, engine_primary_over));
+	assert_true(e->b.plan.fired);
+	assert_int_equal(primary_outcome(e->primary), PRIMARY_REFUSED);
+	engine_assert_free(e);
+	engine_a_die(e);
+	assert_true(engine_until(e, 2000 * MS, engine_empty_standby));
+	assert_false(engine_runs(e, 1));
+	finish(e);
+}
+
 /* The same if they changed while no controller was there, or at the start. */
 static void test_other_rings_unseen(void **state)
 {
@@ -502,6 +520,7 @@ int main(void)
 		cmocka_unit_test(test_idle_events),
 		cmocka_unit_test(test_quiet_restart),
 		cmocka_unit_test(test_other_rings),
+		cmocka_unit_test(test_standby_refuses),
 		cmocka_unit_test(test_other_rings_unseen),
 		cmocka_unit_test(test_id_taken),
 	};
