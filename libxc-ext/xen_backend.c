@@ -150,7 +150,8 @@ static int start_script(struct xen_store *s, struct work *w, bool add)
 /* Its end, and what it says of a failure. */
 static int end_script(struct xen_store *s, struct work *w, uint64_t deadline)
 {
-	char why[HOTPLUG_WHY_MAX], what[HOTPLUG_WHY_MAX + 16], *said;
+	char why[HOTPLUG_WHY_MAX], what[HOTPLUG_WHY_MAX + DETAIL_MAX + 32];
+	char *said, *params;
 	pid_t pid = w->script;
 	int err;
 
@@ -159,10 +160,14 @@ static int end_script(struct xen_store *s, struct work *w, uint64_t deadline)
 		return 0;
 	err = errno;
 	said = back_value(s, &w->d, "hotplug-error");
+	params = back_value(s, &w->d, "params");
 	if (said)
 		snprintf(what, sizeof(what), "%.*s", DETAIL_MAX, said);
 	else
-		snprintf(what, sizeof(what), "its script: %s", why);
+		snprintf(what, sizeof(what), "its script%s%.*s: %s",
+			 params ? ", given " : "", DETAIL_MAX,
+			 params ? params : "", why);
+	free(params);
 	free(said);
 	return failed(s, &w->d, err, what);
 }
