@@ -19,6 +19,7 @@
 #include <xen/events.h>
 
 #include "backends/kemari-gate.h"
+#include "backends/linux/netback_packet.h"
 
 /*
  * Copies of one packet: each slot, and each slot again that goes on in the
@@ -49,7 +50,7 @@ static inline u16 *id_of(struct xenvif_queue *queue, RING_IDX idx)
 
 /*
  * Answer @slots slots from @idx on, of which @extras are extra info.  Their
- * ids are known; req_cons is beyond them.  INV-2.
+ * ids are known; req_cons is beyond them.  INV-33.
  */
 static void answer(struct xenvif_queue *queue, RING_IDX idx, u16 slots,
 		   u16 extras, s8 status)
@@ -123,32 +124,10 @@ bool xenvif_gate_poll(struct xenvif_queue *queue)
 	return kemari_ring_ordered(&queue->tx_gate);
 }
 
-/* Is all of the packet at req_cons below @limit?  The guest may rewrite it. */
-static bool whole_packet(const struct xenvif_queue *queue, RING_IDX limit)
-{
-	RING_IDX i = queue->tx.req_cons;
-	const struct xen_netif_extra_info *extra;
-	u16 flags;
-
-	if (i == limit)
-		return false;
-	flags = READ_ONCE(RING_GET_REQUEST(&queue->tx, i++)->flags);
-	if (flags & XEN_NETTXF_extra_info)
-		do {
-			if (i == limit)
-				return false;
-			extra = (void *)RING_GET_REQUEST(&queue->tx, i++);
-		} while (READ_ONCE(extra->flags) & XEN_NETIF_EXTRA_FLAG_MORE);
-	while (flags & XEN_NETTXF_more_data) {
-		if (i == limit)
-			return false;
-		flags = READ_ONCE(RING_GET_REQUEST(&queue->tx, i++)->flags);
-	}
-	return true;
-}
-
-/* Requests that may be taken now, if a whole packet is there; or 0.  @limit is
- * how far was looked. */
+/*
+ * Requests that may be taken now, if a whole packet is there; or 0.  @limit is
+ * how far was looked.  INV-33, INV-34.
+ */
 static unsigned int takeable(struct xenvif_queue *queue, RING_IDX *limit)
 {
 	RING_IDX prod = READ_ONCE(queue->tx.sring->req_prod);
@@ -160,7 +139,7 @@ static unsigned int takeable(struct xenvif_queue *queue, RING_IDX *limit)
 	if (slots > XEN_NETIF_TX_RING_SIZE)
 		return 0;
 	rmb(); /* requests are there before their producer index */
-	return whole_packet(queue, *limit) ? slots : 0;
+	return xenvif_whole_packet(&queue->tx, *limit) ? slots : 0;
 }
 
 unsigned int xenvif_gate_slots(struct xenvif_queue *queue)
@@ -307,6 +286,8 @@ static void kick_tx(struct kemari_ring *kr)
 		container_of(kr, struct xenvif_queue, tx_gate);
 	struct xenvif *vif = queue->vif;
 
+	/* Opened: only from now on can RX be stalled. */
+	WRITE_ONCE(queue->last_rx_time, jiffies);
 	/* An interface that is down polls nothing: settle in its place. */
 	if (kemari_ring_unsettled(kr) && rtnl_trylock()) {
 		if (!netif_running(vif->dev) ||
@@ -324,8 +305,6 @@ static void kick_rx(struct kemari_ring *kr)
 	struct xenvif_queue *queue =
 		container_of(kr, struct xenvif_queue, rx_gate);
 
-	/* A guest that was stopped is not one that does not listen. */
-	WRITE_ONCE(queue->last_rx_time, jiffies);
 	xenvif_kick_thread(queue);
 }
 

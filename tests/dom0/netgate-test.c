@@ -15,7 +15,8 @@
  *	toggle COUNT MS		shut and open again, from GENERATION upwards
  *
  * Exit status 0: all held; 1 with a line FAIL: it did not; 2: no result.
- * tests/system/netgate.py drives it.  Tests INV-2.
+ * tests/system/netgate.py drives it.  Tests INV-33,
+ * INV-35.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -38,7 +39,15 @@
 #define REFS_MAX	64
 #define RINGS_MAX	64
 #define PAGE		4096u
+#define MASK		((uint32_t)__CONST_RING_SIZE(netif_tx, PAGE) - 1)
 
+/** struct known - requests that waited in a ring when it was looked at */
+struct known {
+	uint32_t from, to;
+	uint16_t id[256];
+};
+
+static struct known known[REFS_MAX];
 static int gate;
 static xc_interface *xch;
 static struct kemari_gate_call call;
@@ -70,6 +79,11 @@ static void gate_call(const char *what, unsigned long request, uint64_t epoch)
 	call.epoch = epoch;
 	if (ioctl(gate, request, &call))
 		die(what);
+}
+
+static void attach(void)
+{
+	gate_call("attach", KEMARI_GATE_ATTACH, 0);
 }
 
 /* Some packet may be held up elsewhere for long: a busy ring is asked again. */
@@ -151,30 +165,53 @@ static void map_refs(char **argv)
 	}
 }
 
+/* Have the requests that waited at the last look the answers of their own? */
+static void look_at_answers(struct known *k, const netif_tx_sring_t *s,
+			    const char *when)
+{
+	uint32_t i;
+
+	for (i = k->from; i != k->to; i++) {
+		const netif_tx_response_t *rsp = &s->ring[i & MASK].rsp;
+
+		if ((int32_t)(s->rsp_prod - i) <= 0 || s->req_prod - i > MASK)
+			continue;	/* none yet; or a request again */
+		if (rsp->status != NETIF_RSP_NULL &&
+		    rsp->id != k->id[i & MASK])
+			FAIL("%s: id %u at %u was answered with id %u", when,
+			     k->id[i & MASK], i, rsp->id);
+	}
+	k->from = s->rsp_prod;
+	k->to = s->req_prod;
+	for (i = k->from; i != k->to; i++)
+		k->id[i & MASK] = s->ring[i & MASK].req.id;
+}
+
 /*
  * A backend that starts here would take [rsp_prod, req_prod): that must be
  * whole packets from the first on, each request there once.
  */
-static void look_at_tx_ring(const netif_tx_sring_t *s, const char *when)
+static void look_at_tx_ring(struct known *k, const netif_tx_sring_t *s,
+			    const char *when)
 {
-	const uint32_t mask = (uint32_t)__CONST_RING_SIZE(netif_tx, PAGE) - 1;
 	uint32_t i = s->rsp_prod, end = s->req_prod;
 	bool seen[65536] = { false };
 
-	if (end - i > mask + 1) {
+	if (end - i > MASK + 1) {
 		FAIL("%s: rsp_prod %u, req_prod %u", when, i, end);
 		return;
 	}
+	look_at_answers(k, s, when);
 	while (i != end) {
 		uint32_t start = i, slots = 1, size, sum = 0;
-		netif_tx_request_t req = s->ring[i++ & mask].req;
+		netif_tx_request_t req = s->ring[i++ & MASK].req;
 		bool extra = req.flags & NETTXF_extra_info;
 
 		size = req.size;
 		while (extra && i != end) {
 			netif_extra_info_t info;
 
-			memcpy(&info, &s->ring[i++ & mask], sizeof(info));
+			memcpy(&info, &s->ring[i++ & MASK], sizeof(info));
 			extra = info.flags & XEN_NETIF_EXTRA_FLAG_MORE;
 		}
 		for (;;) {
@@ -188,7 +225,7 @@ static void look_at_tx_ring(const netif_tx_sring_t *s, const char *when)
 				sum += req.size;
 			if (!(req.flags & NETTXF_more_data) || i == end)
 				break;
-			req = s->ring[i++ & mask].req;
+			req = s->ring[i++ & MASK].req;
 			slots++;
 		}
 		if (extra || req.flags & NETTXF_more_data || size < 14 ||
@@ -237,7 +274,7 @@ static void epoch(bool stop)
 	snprintf(when, sizeof(when), "epoch %" PRIu64,
 		 (uint64_t)q.captured + 1);
 	for (i = 0; stop && i < refs; i++)
-		look_at_tx_ring(pages[i], when);
+		look_at_tx_ring(&known[i], pages[i], when);
 	gate_call("thaw", KEMARI_GATE_THAW, 0);
 	if (stop && xc_domain_unpause(xch, call.domid))
 		die("unpause");
@@ -288,6 +325,7 @@ static bool simple(const char *command, uint64_t arg)
 	for (i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
 		if (strcmp(command, calls[i].name))
 			continue;
+		attach();
 		gate_call(command, calls[i].request, arg);
 		return true;
 	}
@@ -318,14 +356,17 @@ int main(int argc, char **argv)
 	} else if (!strcmp(command, "rings")) {
 		print_rings();
 	} else if (!strcmp(command, "epoch")) {
+		attach();
 		epoch(false);
 	} else if (!strcmp(command, "toggle")) {
 		toggle(arg, ms);
 	} else if (!strcmp(command, "still") && argc > 5) {
 		map_refs(argv + 5);
+		attach();
 		still(arg);
 	} else if (!strcmp(command, "cycles") && argc > 5) {
 		map_refs(argv + 6);
+		attach();
 		for (i = 0; i < arg; i++) {
 			epoch(true);
 			nap(ms);

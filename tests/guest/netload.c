@@ -6,8 +6,9 @@
  *	netload source ADDRESS BYTES	receive that many and compare each
  *	netload sink ADDRESS BYTES	send them; the guest compares
  *	netload echo ADDRESS MS COUNT	ask every MS, compare each answer
- *	netload flood ADDRESS HZ SIZE PORT
- *			until killed: have the guest send numbered datagrams
+ *	netload flood ADDRESS HZ SIZE PORT [TO]
+ *			until killed: have the guest send numbered datagrams,
+ *			back or to another address
  *
  * The bytes are a function of their offset: a lost, repeated or changed one is
  * seen where it is.  A client prints one line and exits 0 only if all was well.
@@ -119,7 +120,8 @@ static uint64_t compare_bytes(int fd, uint64_t total)
 
 /* --- the guest ----------------------------------------------------------- */
 
-static void flood(int fd, unsigned int hz, unsigned int size, unsigned int port)
+static void flood(int fd, unsigned int hz, unsigned int size, unsigned int port,
+		  const char *to)
 {
 	struct sockaddr_in peer;
 	socklen_t len = sizeof(peer);
@@ -128,7 +130,8 @@ static void flood(int fd, unsigned int hz, unsigned int size, unsigned int port)
 	int udp = socket(AF_INET, SOCK_DGRAM, 0);
 
 	if (!hz || size < sizeof(n) || size > sizeof(data) || port > 65535 ||
-	    getpeername(fd, (struct sockaddr *)&peer, &len))
+	    getpeername(fd, (struct sockaddr *)&peer, &len) ||
+	    (*to && inet_pton(AF_INET, to, &peer.sin_addr) != 1))
 		return;
 	peer.sin_port = htons((uint16_t)port);
 	next = now_ns();
@@ -149,7 +152,7 @@ static void flood(int fd, unsigned int hz, unsigned int size, unsigned int port)
 static void answer(int fd)
 {
 	unsigned int hz, size, port;
-	char line[64] = { 0 };
+	char line[64] = { 0 }, to[INET_ADDRSTRLEN] = "";
 	uint64_t n, word;
 	size_t i;
 
@@ -165,8 +168,9 @@ static void answer(int fd)
 		while (!get_all(fd, &word, sizeof(word)))
 			if (put_all(fd, &word, sizeof(word)))
 				break;
-	} else if (sscanf(line, "flood %u %u %u", &hz, &size, &port) == 3) {
-		flood(fd, hz, size, port);
+	} else if (sscanf(line, "flood %u %u %u %15s", &hz, &size, &port,
+			  to) >= 3) {
+		flood(fd, hz, size, port, to);
 	}
 }
 
@@ -272,15 +276,15 @@ int main(int argc, char **argv)
 	if (argc == 5 && !strcmp(argv[1], "echo"))
 		return echo(argv[2], strtoull(argv[3], NULL, 10),
 			    strtoull(argv[4], NULL, 10));
-	if (argc == 6 && !strcmp(argv[1], "flood")) {
-		snprintf(line, sizeof(line), "flood %s %s %s\n", argv[3],
-			 argv[4], argv[5]);
+	if ((argc == 6 || argc == 7) && !strcmp(argv[1], "flood")) {
+		snprintf(line, sizeof(line), "flood %s %s %s %s\n", argv[3],
+			 argv[4], argv[5], argc == 7 ? argv[6] : "");
 		fd = dial(argv[2], line);
 		read(fd, line, 1);
 		close(fd);
 		return 0;
 	}
 	fprintf(stderr, "usage: netload serve | source|sink ADDRESS BYTES | "
-		"echo ADDRESS MS COUNT | flood ADDRESS HZ SIZE PORT\n");
+		"echo ADDRESS MS COUNT | flood ADDRESS HZ SIZE PORT [TO]\n");
 	return 2;
 }
