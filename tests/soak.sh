@@ -39,6 +39,10 @@ if [ ! -f $out/revive.done ] && [ "$REVIVES" -gt 0 ]; then
 	CYCLES=$REVIVES tests/system/revive.sh | tee $out/revive.log
 	touch $out/revive.done
 fi
+if [ ! -f $out/io.done ] && [ "$SERVICES" -gt 0 ]; then
+	tests/system/io.py | tee $out/io.log
+	touch $out/io.done
+fi
 i=$(wc -l 2>/dev/null <$out/drills.json || echo 0)
 while [ "$i" -lt "$DRILLS" ]; do
 	case $((i % 4)) in
