@@ -98,7 +98,7 @@ id=$(on a "xl domid $name")
 on a "xl destroy $name"
 if [ "$devices" ]; then
 	left=$(on a "xenstore-ls -f | grep -e '/$id/' -e '/$id ' || true
-		ls /sys/bus/xen-backend/devices; losetup -a
+		ls /sys/bus/xen-backend/devices | grep -e '-$id-' || true; losetup -a
 		ls /sys/class/net | grep '^vif' || true")
 	[ -z "$left" ] || fail "left after xl destroy: $left"
 fi
