@@ -224,7 +224,7 @@ static void case_copy_and_harvests_are_the_guest(void **state)
 		n = contract_harvest(p);
 		for (i = 0; i < n; i++)
 			contract_copy_page(p, &image, contract_gfns[i]);
-		bad += contract_differences(p, &image);
+		bad += contract_differences(p, &image, n);
 		assert_ok(p, p->ops->release(p, CONTRACT_GENERATION, epoch));
 		contract_wait_drained(h, p);
 		assert_ok(p, p->ops->go(p));

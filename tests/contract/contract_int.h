@@ -20,6 +20,7 @@ enum {
 	CONTRACT_RESERVE = 4096,	/* frames above the limit */
 	CONTRACT_GFNS = CONTRACT_DIRTY + CONTRACT_RESERVE,
 	CONTRACT_WAIT = 20000000,	/* ns: a guest does something in it */
+	CONTRACT_EVENT_FRAMES = 3,	/* shared_info, 2 vcpu_info */
 	CONTRACT_TRIES = 500,		/* of CONTRACT_WAIT */
 };
 
@@ -85,12 +86,16 @@ void contract_wait_drained(const struct contract_host *h, struct platform *p);
 size_t contract_harvest(struct platform *p);
 int contract_compare(const void *a, const void *b);
 
-/* Pages of @image from those of @p: all, one; how many differ. */
+/*
+ * Pages of @image from those of @p: all, one; how many differ after the first
+ * @n of contract_gfns were copied.  A timer or a backend's event may still
+ * mark a few of those, in shared_info and a vcpu_info; no other.
+ */
 void contract_copy_all(struct platform *p, struct contract_image *image);
 void contract_copy_page(struct platform *p, struct contract_image *image,
 			uint64_t gfn);
 uint64_t contract_differences(struct platform *p,
-			      const struct contract_image *image);
+			      const struct contract_image *image, size_t n);
 
 /* --- the files of cases --- */
 

@@ -364,6 +364,7 @@ def ended(run):
 
 
 def test_storage(lab):
+    lab.ok("power-on", "b")
     lab.fails("no name", "disk", "../x", "1M")
     lab.fails("no size", "disk", "x", "1000")
     lab.fails("no delay", "san-delay", "a", "write=9-5")

@@ -57,7 +57,7 @@ refused()
 for host in a b; do
 	"$lab" put $host build/dom0-bin/store-test /usr/local/bin/store-test
 	"$lab" put $host build/dom0-bin/device-test /usr/local/bin/device-test
-	on $host "modprobe loop; xl destroy $guest 2>/dev/null || true
+	on $host "xl destroy $guest 2>/dev/null || true
 		dd if=/dev/zero of=/root/devices.disk bs=1M count=16 2>/dev/null"
 done
 "$lab" guest-image $work/guest.img --add build/guest-bin/clockcheck \

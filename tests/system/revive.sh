@@ -42,8 +42,7 @@ lab_up "$@"
 put_config a $name "/root/$name.img" "ms=50 mb=32 kmsg=1" 'maxmem = 128' \
 	"${lines[@]}"
 [ -z "$devices" ] ||
-	on a "modprobe loop
-		dd if=/dev/zero of=/root/revive.disk bs=1M count=16 2>/dev/null"
+	on a "dd if=/dev/zero of=/root/revive.disk bs=1M count=16 2>/dev/null"
 "$lab" put a build/dom0-bin/revive /usr/local/bin/revive
 on a "chmod 755 /usr/local/bin/revive; xl destroy $name 2>/dev/null || true"
 log=$("$lab" log a $name)
