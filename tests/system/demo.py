@@ -21,7 +21,7 @@ REPORT = ["checkpoints", "dirty_pages_mean", "pause_ms_p50", "pause_ms_p99",
 
 ACCOUNT = """
 What happened
-  protected    a running Linux guest (PVH, 256 MB) on host a: a redis server on
+  protected    a running Linux guest (PVH, 128 MB) on host a: a redis server on
                an ext4, a raw disk that it writes records to, a network card;
                both disks lie on storage that two hosts see.  {checkpoints} checkpoints
                went to host b, {dirty_pages_mean:.0f} changed pages each on average

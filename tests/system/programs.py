@@ -15,7 +15,8 @@ import labkit as k
 
 REDIS_PORT = 6379
 CLIENT_ARGS = ("--redis", str(REDIS_PORT))
-DISK_SIZE = "192M"
+DISK_SIZE = {False: "48M", True: "192M"}	# without fio, with it
+MEMORY = {False: 128, True: 256}		# of the guest, in MB
 AOF = "/data/appendonlydir/appendonly.aof.1.incr.aof"
 # e2fsprogs is not in the PATH of ordinary users.
 FSCK, DEBUGFS = "/sbin/fsck.ext4", "/sbin/debugfs"
@@ -25,15 +26,15 @@ def args(disk, fio):
     """Words for the guest's kernel; @disk: its name in the guest.
 
     An emulated host takes about a minute for the first round of fio, whose
-    libraries are 80 MB; give the guest 256 MB.
+    libraries are 80 MB: see MEMORY.
     """
     return "ext4=%s redis=1%s" % (disk, " fio=2" if fio else "")
 
 
-def make_disk(name):
-    """A disk of the storage with both programs and room for their data."""
-    k.lab("disk", name, DISK_SIZE, "--add", "/usr/bin/fio",
-          "--add", "/usr/bin/redis-check-rdb")
+def make_disk(name, fio):
+    """A disk of the storage with the programs and room for their data."""
+    k.lab("disk", name, DISK_SIZE[fio], "--add", "/usr/bin/redis-check-rdb",
+          *(("--add", "/usr/bin/fio") if fio else ()))
 
 
 # --- fio -----------------------------------------------------------------

@@ -53,7 +53,7 @@ def make_disks(opts):
     k.lab("disk", DISK, DISK_SIZE)
     attach(DISK, 0)
     if opts.programs:
-        programs.make_disk(FILES)
+        programs.make_disk(FILES, fio=opts.programs == "all")
         attach(FILES, 1)
     return w.devices(["phy:/dev/nbd%d,xvd%s,w" % (i, "ab"[i])
                       for i in range(2 if opts.programs else 1)])
@@ -68,7 +68,8 @@ def start_guest(opts, more=""):
     if opts.programs:
         args += " " + programs.args("xvdb", fio=opts.programs == "all")
     k.create("a", NAME, image, vcpus=opts.vcpus, args=args,
-             memory=256 if opts.programs else 128, devices=make_disks(opts))
+             memory=programs.MEMORY[opts.programs == "all"],
+             devices=make_disks(opts))
     return w.Client(os.path.join(WORK, "client"), args=CLIENT + (
         programs.CLIENT_ARGS if opts.programs else ()))
 
