@@ -89,7 +89,7 @@ struct platform_info {
 struct platform_query {
 	enum platform_role role;
 	enum platform_mode mode;
-	uint64_t generation;
+	uint64_t generation;	/* role none: the last one, 0 none */
 	uint64_t running, captured, released;	/* epochs */
 	uint64_t dirty;				/* pages */
 	uint64_t dirty_limit;

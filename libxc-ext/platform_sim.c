@@ -66,6 +66,7 @@ static int sim_query(struct platform *p, struct platform_query *out)
 	*out = (struct platform_query){ .role = PLATFORM_NONE };
 	if (!d)
 		return errno == EIO ? -1 : 0;
+	out->generation = d->generation;
 	if (d->role == PLATFORM_NONE)
 		return 0;
 	*out = (struct platform_query){

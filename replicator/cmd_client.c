@@ -82,7 +82,11 @@ static int ask_all(const struct options *o, const char *verb,
 	}
 	if (o->json && !o->domain)
 		printf("[\n");
-	if (control_names(ask, &a) < 0)
+	/* Who protects a guest speaks for it, also if it was taken over here
+	 * from another host before. */
+	if (o->domain)
+		ask(&a, o->domain);
+	if (!a.answers && !a.failures && control_names(ask, &a) < 0)
 		fprintf(stderr, "kemari: %s: %s\n", KEMARI_RUN_DIR,
 			strerror(errno));
 	else if (o->domain && !a.answers && !a.failures)

@@ -159,7 +159,7 @@ int primary_start(struct primary *p)
 		return complain(p, "guest-unknown", "guest");
 	if (check_guest(p) || meet_guest(p))
 		return -1;
-	p->facts = (struct outbox_facts){ .generation = 1 };
+	p->facts = (struct outbox_facts){ .generation = q.generation + 1 };
 	memcpy(p->facts.session, p->cfg.session, sizeof(p->facts.session));
 	primary_store(p);
 	outbox_drop(p->outbox);

@@ -47,6 +47,7 @@ i=$(wc -l 2>/dev/null <$out/drills.json || echo 0)
 while [ "$i" -lt "$DRILLS" ]; do
 	case $((i % 4)) in
 	1) extra="--slow-console 120 --link-first" ;;
+	2) extra="--cuts 2" ;;
 	3) extra=--harass ;;
 	*) extra= ;;
 	esac

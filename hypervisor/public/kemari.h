@@ -106,7 +106,10 @@ struct xen_hvm_kemari_disable {
     uint32_t _pad;
 };
 
-/* QUERY.  Works for any HVM/PVH domain; role none: all else is zero. */
+/*
+ * QUERY.  Works for any HVM/PVH domain.  Role none: all else is zero but
+ * .generation, the last one it was protected or taken over with (0 never).
+ */
 #define KEMARI_QF_PAUSED        1u   /* Stopped by Kemari (tap, limit, PAUSE). */
 #define KEMARI_QF_LIMIT         2u   /* The dirty limit was reached. */
 #define KEMARI_QF_LOST          4u   /* Dirty information was lost: copy afresh. */

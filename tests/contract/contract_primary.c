@@ -201,7 +201,11 @@ static void case_disable_lets_all_go(void **state)
 	assert_ok(p, p->ops->stop(p));
 	assert_ok(p, p->ops->begin(p, CONTRACT_GENERATION, 1, false));
 	contract_finish(p);
-	/* It runs: it has output again. */
+	/* It runs: it has output again; the next one is a later generation. */
+	p = contract_primary_open(*state);
+	assert_int_equal(contract_query(p).role, PLATFORM_NONE);
+	assert_int_equal(contract_query(p).generation, CONTRACT_GENERATION);
+	contract_close(p);
 	p = contract_sync(*state);
 	(void)contract_wait_event(h, p, PLATFORM_EV_TAP);
 	contract_finish(p);

@@ -359,6 +359,7 @@ static void case_activated_guest_runs(void **state)
 	assert_ok(p, p->ops->activate(p, CONTRACT_GENERATION,
 				      CONTRACT_GENERATION + 1));
 	assert_int_equal(contract_query(p).role, PLATFORM_NONE);
+	assert_int_equal(contract_query(p).generation, CONTRACT_GENERATION + 1);
 	assert_int_equal(p->ops->served(p), 1);
 	assert_refused(p, p->ops->activate(p, CONTRACT_GENERATION,
 					   CONTRACT_GENERATION + 2));

@@ -212,7 +212,8 @@ static void test_tap(void)
 	check(query(t.domid)->flags & KEMARI_QF_PAUSED,
 	      "... does not drop Kemari's pause");
 	check(!disable(t.domid, 0), "disable");
-	check(query(t.domid)->role == KEMARI_ROLE_NONE, "role none again");
+	check(query(t.domid)->role == KEMARI_ROLE_NONE &&
+	      t.op->u.query.generation == 1, "role none, its generation is known");
 	xenevtchn_unbind(t.evtchn, (evtchn_port_t)local);
 }
 

@@ -8,7 +8,9 @@ while it runs; at a seeded moment the power of a goes; b takes over.  Judged
 from the outside (INV-2): every complete line that left a is part of the
 history that b continues.  A line is a fact the world has seen: b may repeat
 it byte by byte, but a line of b with the same number and another clock value
-contradicts it, and a number that b never reaches again was lost.
+contradicts it, and a number that b never reaches again was lost.  With
+--cuts 2 the same guest is then protected back towards a, and b dies; and so
+on.
 """
 
 import argparse
@@ -67,17 +69,17 @@ def judge(before, after):
             "clock_monotonic": monotonic}
 
 
-def harass(rng, name, say):
+def harass(rng, host, name, say):
     """Kill the workers of both sides a few times, wait for protection."""
-    for host, verb in (("a", "protect"), ("b", "receive")) * 2:
-        say("killing the worker of kemari %s on host %s" % (verb, host))
+    for where, verb in ((host, "protect"), (k.OTHER[host], "receive")) * 2:
+        say("killing the worker of kemari %s on host %s" % (verb, where))
         time.sleep(rng.uniform(0.2, 1.5))
-        k.kill_worker(host, verb)
+        k.kill_worker(where, verb)
         time.sleep(1)
-        k.wait_state("a", name, "protected", 60)
+        k.wait_state(host, name, "protected", 60)
 
 
-# The console daemon of host a stands still for some ms at a time, and for as
+# The console daemon of a host stands still for some ms at a time, and for as
 # long as there is HOLD.
 HOLD = "/run/hold-console"
 SLOW = """p=$(pidof xenconsoled)
@@ -90,26 +92,29 @@ done"""
 
 
 def start(opts, say, name, out):
-    """The guest counts on host a, under protection."""
+    """The guest counts on host a."""
     say("starting the guest on host a")
     k.create_counter("a", name, vcpus=opts.vcpus,
                      args="ms=%d mb=32" % opts.interval_ms)
     k.wait_for("the guest's first lines",
                lambda: len(k.counters(out.lines())) > 20, 60)
 
-    say("protecting it towards host b while it runs")
-    k.receive("b")
+
+def protect(opts, say, host, name):
+    """The guest is protected by @host towards the other one."""
+    say("protecting it towards host %s while it runs" % k.OTHER[host])
+    k.receive(k.OTHER[host])
     extra = []
     if opts.unsafe_policy:
         extra = ["--unsafe-policy", opts.unsafe_policy]
-    k.protect("a", name, extra=extra)
-    k.wait_state("a", name, "protected", 120)
+    k.protect(host, name, extra=extra)
+    k.wait_state(host, name, "protected", 120)
     if opts.slow_console:
         # A daemon that is late reads the ring as it is by then.
-        k.daemon("a", "/dev/null", ["sh", "-c", SLOW % opts.slow_console])
+        k.daemon(host, "/dev/null", ["sh", "-c", SLOW % opts.slow_console])
 
 
-def await_moment(opts, say, rng, name, out):
+def await_moment(opts, say, rng, host, name, out):
     """A moment that nobody chose, not before there is enough to judge; the
     last status before it."""
     time.sleep(rng.uniform(2, 5))
@@ -118,8 +123,8 @@ def await_moment(opts, say, rng, name, out):
                lambda: len(k.counters(out.lines())) - started >= MIN_LINES,
                120)
     if opts.harass:
-        harass(rng, name, say)
-    state = k.status("a", name)
+        harass(rng, host, name, say)
+    state = k.status(host, name)
     time.sleep(rng.uniform(0, 1))
     # A guest that was silent at that moment would prove nothing.
     k.wait_for("a line just now", lambda: time.monotonic_ns() -
@@ -127,79 +132,69 @@ def await_moment(opts, say, rng, name, out):
     return state
 
 
-def cut_link(opts, say):
+def cut_link(opts, say, host):
     """What is not committed from now on never will be, and must not leave.
 
     A slow console daemon sleeps through it: when it wakes up it finds in the
     ring what was committed and has not left, and what it must not read.
     """
     if opts.slow_console:
-        k.on("a", "touch %s; sleep 0.1" % HOLD)
+        k.on(host, "touch %s; sleep 0.1" % HOLD)
     say("cutting the replication link")
     cut = time.monotonic_ns()
-    k.lab("cut", "repl", "a")
+    k.lab("cut", "repl", host)
     if opts.slow_console:
         time.sleep(0.2)
-        k.on("a", "rm " + HOLD)
+        k.on(host, "rm " + HOLD)
     time.sleep(0.8)
     return cut
 
 
-def cut_power(opts, say, out):
-    """Host a dies; when, and all lines that had left it."""
-    cut = cut_link(opts, say) if opts.link_first else None
-    say("cutting the power of host a")
-    power = int(k.lab("power-off", "a").split()[-1])
+def cut_power(opts, say, host, out, last):
+    """The host dies; when, and all lines past N @last that had left it."""
+    cut = cut_link(opts, say, host) if opts.link_first else None
+    say("cutting the power of host " + host)
+    power = int(k.lab("power-off", host).split()[-1])
     cut = cut or power
     if opts.link_first:
-        k.lab("heal", "repl", "a")
-    before = k.counters(out.lines())
-    silence = cut - before[-1][0]
+        k.lab("heal", "repl", host)
+    before = [x for x in k.counters(out.lines()) if x[1] > last]
+    silence = cut - before[-1][0] if before else 0
     if len(before) < MIN_LINES or silence > MAX_SILENCE_NS:
         raise k.DrillError("does not count: %d lines, the last one %.0f ms "
                            "before the cut" % (len(before), silence / 1e6))
     return cut, before
 
 
-def run(opts, say):
-    """One drill on a lab that is up; its result as a dictionary."""
-    rng = random.Random(opts.seed)
-    name = "g"
-    result = {"seed": opts.seed, "policy": opts.unsafe_policy or "default"}
-    out_a, out_b = k.Console("a", name), k.Console("b", name)
-
-    start(opts, say, name, out_a)
-    state = await_moment(opts, say, rng, name, out_a)
-    cut, before = cut_power(opts, say, out_a)
-    result.update(lines_a=len(before), cut_ns=cut,
-                  silence_ms=round((cut - before[-1][0]) / 1e6, 1))
+def leg(opts, say, rng, host, name, outs, last):
+    """Protection by @host, its death, the other one's turn; @last: number of
+    the last line before it.  The result as a dictionary."""
+    other = k.OTHER[host]
+    protect(opts, say, host, name)
+    state = await_moment(opts, say, rng, host, name, outs[host])
+    cut, before = cut_power(opts, say, host, outs[host], last)
     if opts.harass:
         say("killing the receiver again and again while it takes over")
         for _ in range(5):
             time.sleep(rng.uniform(0.2, 1.0))
-            k.kill_worker("b", "receive")
-    say("waiting for the guest on host b")
+            k.kill_worker(other, "receive")
+    say("waiting for the guest on host " + other)
     last = before[-1][1]
-    k.wait_for("the counter on host b past %d" % (last + 50),
+    k.wait_for("the counter on host %s past %d" % (other, last + 50),
                lambda: any(x[1] > last + 50
-                           for x in k.counters(out_b.lines())),
+                           for x in k.counters(outs[other].lines())),
                opts.timeout)
-    raw = out_b.lines()
-    after = k.counters(raw)
-    result.update(judge(before, after))
-    # What b shows again is no answer yet.
+    after = k.counters(outs[other].lines())
+    result = judge(before, after)
+    # What is shown again is no answer yet.
     first = next(x for x in after if x[1] > last)
-    bad = [t for _, t in out_a.lines() + raw if t.startswith("BAD")]
-    if bad:
-        result["problems"].append("the guest found: " + bad[0])
-    if not k.runs("b", name):
-        result["problems"].append("xl list on host b does not show " + name)
-    elif opts.afterlife:
-        say("using it as an ordinary guest of host b")
-        result["problems"] += afterlife.problems(name, out_b)
+    if not k.runs(other, name):
+        result["problems"].append("xl list on host %s does not show %s" % (
+            other, name))
     result.update(
-        memory_verified=not bad,
-        last_output_a=before[-1][4], first_output_b=first[4],
+        lines=len(before), cut_ns=cut, last=last,
+        silence_ms=round((cut - before[-1][0]) / 1e6, 1),
+        last_output=before[-1][4], first_output=first[4],
         outage_ms=round((first[0] - before[-1][0]) / 1e6, 1),
         domid=state["domid"], checkpoints=state["checkpoints"],
         dirty_pages_mean=state["dirty_pages_mean"],
@@ -207,6 +202,34 @@ def run(opts, say):
         commit_ms_p50=state["commit_ms_p50"],
         commit_ms_p99=state["commit_ms_p99"])
     return result
+
+
+def run(opts, say):
+    """One drill on a lab that is up; its result as a dictionary, that of the
+    last cut with the problems of all."""
+    rng = random.Random(opts.seed)
+    name, host, last, result, problems = "g", "a", 0, {}, []
+    outs = {h: k.Console(h, name) for h in "ab"}
+    start(opts, say, name, outs["a"])
+    for cut in range(opts.cuts):
+        if cut:
+            say("booting host %s again" % k.OTHER[host])
+            revive_host(k.OTHER[host])
+            outs[k.OTHER[host]] = k.Console(k.OTHER[host], name)
+        result = leg(opts, say, rng, host, name, outs, last)
+        problems += result["problems"]
+        last, host = result["last"], k.OTHER[host]
+        if problems:
+            break
+    bad = [t for out in outs.values() for _, t in out.lines()
+           if t.startswith("BAD")]
+    if bad:
+        problems.append("the guest found: " + bad[0])
+    if opts.afterlife and not problems:
+        say("using it as an ordinary guest of host " + host)
+        problems += afterlife.problems(host, name, outs[host])
+    return {"seed": opts.seed, "policy": opts.unsafe_policy or "default",
+            **result, "problems": problems, "memory_verified": not bad}
 
 
 def prepare():
@@ -217,12 +240,16 @@ def prepare():
         k.destroy_all(host)
 
 
+def revive_host(host):
+    k.lab("power-on", host, timeout=180)
+    k.put_programs(host)
+
+
 def tidy():
     """Leave the lab as the next test wants it: hosts up, no guest."""
     k.stop_kemari()
-    k.lab("power-on", "a", timeout=180)
-    k.put_programs("a")
     for host in "ab":
+        revive_host(host)
         k.destroy_all(host)
 
 
@@ -260,7 +287,10 @@ def options(argv=None):
                    help="host a's console daemon stands still for MS at a "
                    "time: the drain must wait for it")
     p.add_argument("--afterlife", action="store_true",
-                   help="then use the guest as an ordinary one of host b")
+                   help="then use the guest as an ordinary one of its host")
+    p.add_argument("--cuts", type=int, default=1,
+                   help="hosts that die one after the other; the dead one is "
+                   "booted again and becomes the standby")
     return parse_options(p, argv)
 
 
@@ -277,12 +307,11 @@ def repeat(opts, run):
             result = run(opts, say)
         except k.DrillError as e:
             print("drill: seed %d: %s" % (opts.seed, e))
-            for host, log in (("a", "protect"), ("b", "receive")):
-                print(k.rc(host, "tail -n 15 /var/log/kemari-%s.log" % log)[1]
-                      if host == "b" else "")
+            for host in "ab":
+                print(k.rc(host, "tail -n 15 /var/log/kemari-*.log")[1])
             result = {"seed": opts.seed, "problems": ["not carried out: %s"
                                                       % e], "void": True}
-        say("booting host a again")
+        say("tidying the lab")
         tidy()
         violation = bool(result["problems"]) and not result.get("void")
         result["verdict"] = ("void" if result.get("void") else

@@ -29,7 +29,7 @@ def main():
                       ("dirty_pages_mean", "dirty pages per checkpoint"),
                       ("pause_ms_p50", "pause p50, ms"),
                       ("commit_ms_p50", "commit p50, ms"),
-                      ("lines_a", "lines seen before the cut")):
+                      ("lines", "lines seen before the cut")):
         rows.append((name, spread([d[key] for d in good if key in d])))
     for name, value in rows:
         print("| %s | %s |" % (name, value))

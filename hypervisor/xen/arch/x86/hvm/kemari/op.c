@@ -200,10 +200,13 @@ static void query(struct domain *d, struct xen_hvm_kemari_query *op)
     const struct kemari *k = d->kemari;
 
     memset(op, 0, sizeof(*op));
-    if ( !k || k->role == KEMARI_ROLE_NONE )
+    if ( !k )
         return;
 
     op->generation = k->generation;
+    if ( k->role == KEMARI_ROLE_NONE )
+        return;
+
     op->running = k->running;
     op->captured = k->captured;
     op->released = k->released;
