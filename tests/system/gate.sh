@@ -139,7 +139,7 @@ on 'modprobe xen-blkback max_queues=2 && modprobe xen-netback &&
 	test -c /dev/kemari-gate' || fail "modprobe"
 # Not shown to pass yet: two queues of two pages each.
 if [ "${MANY:-}" ]; then
-	config 2 "front=max_queues=2,max_ring_page_order=1"
+	config 2 "xen_blkfront.max_queues=2 xen_blkfront.max_ring_page_order=1"
 	start_guest
 	say "a guest"
 	gate_test many || fail "gate-test"

@@ -35,9 +35,13 @@ class Client:
     def __init__(self, opts):
         self.opts = opts
         self.problems = []
+        addresses = opts.guest.split(",")
+        self.guest = addresses[0]
         numbers = accounts.Numbers()
         self.streams = [accounts.Stream("tcp%d" % i, numbers, self.problems)
                         for i in range(opts.connections)]
+        for i, stream in enumerate(self.streams):
+            stream.address = addresses[i % len(addresses)]
         word = accounts.nonce()		# keys of an earlier client are not ours
         self.keys = accounts.Keys(["kemari:%s:%d" % (word, i)
                                    for i in range(KEYS)])
@@ -78,7 +82,7 @@ class Client:
             writer = None
             try:
                 reader, writer = await asyncio.open_connection(
-                    self.opts.guest, port)
+                    getattr(account, "address", self.guest), port)
                 await use(account, reader, writer)
                 return
             except OSError as e:
@@ -197,7 +201,7 @@ class Client:
 
     async def probe(self):
         await asyncio.get_running_loop().create_datagram_endpoint(
-            lambda: self, remote_addr=(self.opts.guest, self.opts.port))
+            lambda: self, remote_addr=(self.guest, self.opts.port))
         while not self.draining.is_set():
             self.udp.sendto(self.probes.probe(time.monotonic_ns()))
             await asyncio.sleep(self.opts.probe_ms / 1000)
@@ -251,7 +255,8 @@ class Client:
 
 def options():
     p = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    p.add_argument("guest", help="its address")
+    p.add_argument("guest", help="its address, or several with commas between "
+                   "them: the connections of --port are spread over them")
     p.add_argument("--out", required=True, help="directory of the results")
     p.add_argument("--port", type=int, default=7000, help="of tcpserve")
     p.add_argument("--connections", type=int, default=8)

@@ -11,10 +11,13 @@ the storage before the cut is known to the guest that goes on (INV-1, INV-2,
 INV-33, INV-34).  With --programs all it also has an ext4 on shared storage, on
 which fio verifies what it wrote and redis counts for the client: every
 acknowledged count is there, and after a clean stop the file system is clean.
+With --many it has two network cards, and each of its disks and cards two
+queues: a disk's of two pages, a card's with one event channel for both ways.
 """
 
 import os
 import random
+import re
 import shutil
 import sys
 import time
@@ -36,6 +39,12 @@ CLIENT = ("--disk", str(w.DISK_PORT), "--connections", "8", "--rate", "1",
 PROBE_MS = 10			# once the power is cut
 ON_S = 4			# how long it is watched on host b
 PARAMETERS = "/sys/module/kemari_gate/parameters"
+# With --many: what the backends offer, and what the frontends are told.
+SECOND = "10.77.0.102"		# address of the second card
+BACKENDS = {"xen_blkback/parameters/max_queues": (1, 2),
+            "xen_netback/parameters/max_queues": (1, 2),
+            "xen_netback/parameters/separate_tx_rx_irq": ("Y", "N")}
+FRONTENDS = "xen_blkfront.max_queues=2 xen_blkfront.max_ring_page_order=1 "
 
 
 def attach(disk, number):
@@ -56,21 +65,48 @@ def make_disks(opts):
         programs.make_disk(FILES, fio=opts.programs == "all")
         attach(FILES, 1)
     return w.devices(["phy:/dev/nbd%d,xvd%s,w" % (i, "ab"[i])
-                      for i in range(2 if opts.programs else 1)])
+                      for i in range(2 if opts.programs else 1)],
+                     ["bridge=xenbr0"] * (2 if opts.many else 1))
+
+
+def offer(many):
+    """What backends that connect from now on offer to their frontends."""
+    for host in "ab":
+        k.on(host, "; ".join("echo %s >/sys/module/%s" % (values[many], name)
+                             for name, values in BACKENDS.items()))
+
+
+def check_many():
+    """Have the frontends taken what was offered?"""
+    text = k.on("a", "xenstore-ls -f /local/domain/$(xl domid %s)/device" %
+                NAME)
+    for kind in ("vbd", "vif"):
+        devices = set(re.findall(r"/device/%s/(\d+) =" % kind, text))
+        queues = re.findall(r"/device/%s/\d+/multi-queue-num-queues = \"2\"" %
+                            kind, text)
+        if not devices or len(queues) != len(devices):
+            raise k.DrillError("not all of the guest's %ss have 2 queues: %s"
+                               % (kind, text))
+    if "ring-ref1" not in text or "event-channel-tx" in text:
+        raise k.DrillError("no ring of two pages, or split channels: " + text)
 
 
 def start_guest(opts, more=""):
     """The guest on host a, and its client."""
     image = os.path.join(WORK, "guest.img")
     w.services_image(image)
+    addresses = w.GUEST + ("," + SECOND if opts.many else "")
     args = "ip=%s serve=1 disk=xvda count=1 ms=200 mb=8 kmsg=1 " \
-        "writers=%d every=%d %s" % (w.GUEST, w.WRITERS, opts.every_ms, more)
+        "writers=%d every=%d %s" % (addresses, w.WRITERS, opts.every_ms, more)
+    offer(opts.many)
+    if opts.many:
+        args = FRONTENDS + args
     if opts.programs:
         args += " " + programs.args("xvdb", fio=opts.programs == "all")
     k.create("a", NAME, image, vcpus=opts.vcpus, args=args,
              memory=programs.MEMORY[opts.programs == "all"],
              devices=make_disks(opts))
-    return w.Client(os.path.join(WORK, "client"), args=CLIENT + (
+    return w.Client(os.path.join(WORK, "client"), addresses, args=CLIENT + (
         programs.CLIENT_ARGS if opts.programs else ()))
 
 
@@ -166,6 +202,8 @@ def run(opts, say):
     client = start_guest(opts)
     try:
         client.wait_for("ready", 240)
+        if opts.many:
+            check_many()
         say("protecting it towards host b while it serves")
         weaken(opts.weaken)
         k.receive("b")
@@ -228,9 +266,14 @@ def options(argv=None):
                    help="redis, or fio and redis, on an ext4, too")
     p.add_argument("--torture", action="store_true",
                    help="the storage completes requests out of order")
+    p.add_argument("--many", action="store_true",
+                   help="two cards, two queues each, and to each disk")
     p.add_argument("--weaken", choices=["unsafe_no_fence", "unsafe_no_order"],
                    help="negative drill: the gate is not what it should be")
-    return drill.parse_options(p, argv)
+    opts = drill.parse_options(p, argv)
+    if opts.many:
+        opts.vcpus = max(opts.vcpus, 2)		# a queue for each
+    return opts
 
 
 def main():
