@@ -36,6 +36,10 @@ CLIENT = ("--disk", str(w.DISK_PORT), "--connections", "8", "--rate", "1",
 PROBE_MS = 10			# once the power is cut
 ON_S = 4			# how long it is watched on host b
 PARAMETERS = "/sys/module/kemari_gate/parameters"
+LOOP = "/dev/loop7"		# on top of the disk, with --buffered-loop
+# Negative drills: by whom the violation has to be found.
+FINDERS = {"buffered_loop": ("durable",), "unsafe_no_fence": ("fence",),
+           "unsafe_no_order": ("guest", "durable")}
 
 
 def attach(disk, number):
@@ -45,18 +49,29 @@ def attach(disk, number):
                    "san-attach %s /dev/nbd%d" % (number, disk, number))
 
 
+def buffered_loop():
+    """The records' disk behind a page cache that dies with its host."""
+    for host in "ab":
+        k.on(host, "losetup %s /dev/nbd0" % LOOP)
+        if k.on(host, "cat /sys/block/loop7/loop/dio") != "0":
+            raise k.DrillError("%s of host %s has direct I/O" % (LOOP, host))
+    return LOOP
+
+
 def make_disks(opts):
     """Lines for labkit.create(): disks and network card."""
     for host in "ab":
         k.lab("unfence", host)
         k.lab("san-delay", host, "write=0", "flush=0")
+        k.rc(host, "losetup -d " + LOOP)
     k.lab("disk", DISK, DISK_SIZE)
     attach(DISK, 0)
+    disks = [buffered_loop() if opts.buffered_loop else "/dev/nbd0"]
     if opts.programs:
         programs.make_disk(FILES, fio=opts.programs == "all")
         attach(FILES, 1)
-    return w.devices(["phy:/dev/nbd%d,xvd%s,w" % (i, "ab"[i])
-                      for i in range(2 if opts.programs else 1)])
+        disks.append("/dev/nbd1")
+    return w.devices(["phy:%s,xvd%s,w" % x for x in zip(disks, "ab")])
 
 
 def start_guest(opts, more=""):
@@ -79,6 +94,27 @@ def weaken(what):
     for name in ("unsafe_no_fence", "unsafe_no_order"):
         k.on("a", "echo %s >%s/%s" % ("Y" if name == what else "N",
                                       PARAMETERS, name))
+
+
+def slow_backend():
+    """Whoever else wants host a's CPU has it before the disk's backend, and
+    somebody does: it sees its ring as the guest has filled it meanwhile."""
+    k.on("a", "renice -n 19 -p $(pgrep '[.]xvda-')")
+    k.daemon("a", "/dev/null", ["timeout", "150", "sh", "-c",
+                                "while :; do :; done"])
+
+
+def weakened(opts):
+    return "buffered_loop" if opts.buffered_loop else opts.weaken or ""
+
+
+def found_by_its_judge(opts, problems):
+    """What else a weakened drill breaks proves nothing."""
+    finders = FINDERS.get(weakened(opts))
+    if opts.expect == "violation" and finders and problems and not any(
+            p.split(":")[0] in finders for p in problems):
+        raise k.DrillError("not found by %s, but: %s" % (
+            " or ".join(finders), "; ".join(problems)))
 
 
 def answers(client):
@@ -149,6 +185,7 @@ def judge(result, client, summary, cut, kept, out_a, out_b, more=None):
         outage_ms=verdicts["client"].get("outage_ms"),
         tcp_resume_ms=verdicts["client"].get("tcp_resume_ms"),
         records_reported=verdicts["durable"].get("reports"),
+        records_lost=verdicts["durable"].get("lost"),
         records_at_the_fence=verdicts["fence"].get("records"),
         replies=sum(c["replies"] for c in summary["connections"]),
         probes_answered=summary["udp"]["answered"])
@@ -158,18 +195,20 @@ def run(opts, say):
     """One drill on a lab that is up; its result as a dictionary."""
     rng = random.Random(opts.seed)
     result = {"seed": opts.seed, "vcpus": opts.vcpus,
-              "weakened": opts.weaken or "", "torture": opts.torture}
+              "weakened": weakened(opts), "torture": opts.torture}
+    unsafe = ["--unsafe-storage"] if opts.buffered_loop else []
     shutil.rmtree(WORK, ignore_errors=True)
     os.makedirs(WORK)
     out_a, out_b = k.Console("a", NAME), k.Console("b", NAME)
     say("starting the guest on host a, its disk on the storage of both")
-    client = start_guest(opts)
+    # A flush would empty the page cache that is to be lost.
+    client = start_guest(opts, "synced=0" if opts.buffered_loop else "")
     try:
         client.wait_for("ready", 240)
         say("protecting it towards host b while it serves")
         weaken(opts.weaken)
-        k.receive("b")
-        k.protect("a", NAME)
+        k.receive("b", extra=unsafe)
+        k.protect("a", NAME, extra=unsafe)
         k.wait_state("a", NAME, "protected", 120)
         if opts.programs == "all":
             k.wait_for("fio's first round", lambda: fio_rounds(out_a), 240)
@@ -177,6 +216,8 @@ def run(opts, say):
             # Requests of one ring complete in another order.
             k.lab("san-delay", "a", "write=0-800", "flush=0-20",
                   "seed=%d" % opts.seed)
+        if opts.slow_backend:
+            slow_backend()
         started = answers(client)
         time.sleep(rng.uniform(3, 6))
         k.wait_for("%d answers under protection" % MIN_ANSWERS,
@@ -200,7 +241,11 @@ def run(opts, say):
         k.on("b", "xl shutdown -w " + NAME)
         more = judge_programs(opts, summary, out_a, out_b)
         result["account"] = programs.account(summary)
+    if opts.buffered_loop:
+        # Only what died with host a shall be missing.
+        k.on("b", "sync; losetup -d " + LOOP)
     judge(result, client, summary, cut, kept, out_a, out_b, more)
+    found_by_its_judge(opts, result["problems"])
     if not runs:
         result["problems"].append("xl list on host b does not show " + NAME)
     result.update({name: state[name] for name in (
@@ -228,8 +273,13 @@ def options(argv=None):
                    help="redis, or fio and redis, on an ext4, too")
     p.add_argument("--torture", action="store_true",
                    help="the storage completes requests out of order")
+    p.add_argument("--slow-backend", action="store_true",
+                   help="host a's disk backend is late: the fence must hold")
     p.add_argument("--weaken", choices=["unsafe_no_fence", "unsafe_no_order"],
                    help="negative drill: the gate is not what it should be")
+    p.add_argument("--buffered-loop", action="store_true",
+                   help="negative drill: the disk is a loop device without "
+                   "direct I/O, which --unsafe-storage lets pass")
     return drill.parse_options(p, argv)
 
 
