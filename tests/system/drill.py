@@ -228,7 +228,7 @@ def run(opts, say):
     if opts.afterlife and not problems:
         say("using it as an ordinary guest of host " + host)
         problems += afterlife.problems(host, name, outs[host])
-    return {"seed": opts.seed, "policy": opts.unsafe_policy or "default",
+    return {"seed": opts.seed, "cuts": opts.cuts, "policy": opts.unsafe_policy or "default",
             **result, "problems": problems, "memory_verified": not bad}
 
 
@@ -269,10 +269,19 @@ def parser(doc):
     return p
 
 
+def add_cuts(p):
+    p.add_argument("--cuts", type=int, default=1,
+                   help="hosts that die one after the other; the dead one is "
+                   "booted again and becomes the standby")
+
+
 def parse_options(p, argv=None):
     opts = p.parse_args(argv)
     if opts.seed is None:
         opts.seed = random.SystemRandom().randrange(1 << 31)
+    for name in ("cuts", "tries"):
+        if getattr(opts, name, 1) < 1:
+            p.error("--%s %d: must be 1 or more" % (name, getattr(opts, name)))
     return opts
 
 
@@ -288,9 +297,7 @@ def options(argv=None):
                    "time: the drain must wait for it")
     p.add_argument("--afterlife", action="store_true",
                    help="then use the guest as an ordinary one of its host")
-    p.add_argument("--cuts", type=int, default=1,
-                   help="hosts that die one after the other; the dead one is "
-                   "booted again and becomes the standby")
+    add_cuts(p)
     return parse_options(p, argv)
 
 

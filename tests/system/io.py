@@ -8,9 +8,10 @@ on; with the replication link cut no request reaches the disk and no packet the
 network (INV-1, INV-34), and nothing of it is lost when the link is back; a
 killed controller changes nothing (INV-30); a guest that gets another disk is
 given up in order (INV-36); and an unprotected one has no fence any more
-(INV-37).
+(INV-37).  After CYCLES protections (3) nothing of them is left on either host.
 """
 
+import collections
 import os
 import re
 import sys
@@ -26,6 +27,22 @@ DEVICES = 'disk = ["%s,raw,xvda,rw"]\nvif = ["bridge=xenbr0"]\n' % DISK
 UNSAFE = ["--unsafe-storage"]	# files of each host: good enough to be written to
 LOG = "/var/log/kemari-protect.log"
 QUIET_S = 2
+CYCLES = int(os.environ.get("CYCLES", "3"))
+# What a host consists of: whatever a protection leaves is one line more here.
+TRACES = r"""
+xenstore-ls -fp
+xl list | awk '{print "domain", $1, $2, $3, $4}'
+xl info | grep free_memory
+awk '{print "module", $1, $3, $4}' /proc/modules
+awk '{print "interrupt", $NF}' /proc/interrupts
+cat /proc/[0-9]*/status 2>/dev/null | awk '
+	/^Name:/ {name = $2}
+	/^State:/ && ($2 == "D" || name !~ /^kworker/) {
+		print "process", name, $2 == "D" ? "stuck" : ""}'
+for p in $(pidof kemari); do echo "files of kemari" $(ls /proc/$p/fd | wc -l); done
+find /run/kemari /run/xen | sed 's/^/file /'
+dmesg | grep -E 'WARNING|BUG|Call Trace|refcount|hung|kemari-gate:'
+true"""
 
 
 def blocks(out):
@@ -147,6 +164,45 @@ def unprotect(out):
     ok("unprotected, nothing is fenced any more")
 
 
+def traces():
+    return {host: collections.Counter(k.on(host, TRACES).split("\n"))
+            for host in "ab"}
+
+
+def changes(before):
+    """Since then: lines of host:+ that are new, of host:- that are gone."""
+    now = traces()
+    return ["%s:%s %s" % (host, sign, line) for host in "ab"
+            for sign, lines in (("+", now[host] - before[host]),
+                                ("-", before[host] - now[host]))
+            for line in sorted(lines)]
+
+
+def cycles(out):
+    """Protected and unprotected again and again."""
+    before = traces()
+    for _ in range(CYCLES):
+        protect(out)
+        unprotect(out)
+    try:
+        k.wait_for("no trace", lambda: not changes(before), 30, every=2)
+    except k.DrillError:
+        raise k.DrillError("after %d cycles: %s" % (
+            CYCLES, "; ".join(changes(before))))
+    ok("%d cycles leave nothing on either host" % CYCLES)
+
+
+def unload():
+    """Nobody holds the modules any more."""
+    for host in "ab":
+        k.wait_for("no backend on host " + host, lambda: not k.on(
+            host, "ls /sys/bus/xen-backend/devices"), 30)
+        k.on(host, "rmmod xen-netback xen-blkback kemari-gate && "
+             "modprobe xen-blkback && modprobe xen-netback && "
+             "test -c /dev/kemari-gate")
+    ok("the modules come and go")
+
+
 def shutdown(_out):
     """A guest lets go of its devices before it says that it shuts down."""
     k.on("a", "xl shutdown " + NAME)
@@ -161,10 +217,10 @@ def shutdown(_out):
     ok("a shutdown ends it as that of a guest without devices")
 
 
-# Each begins protected; those that end the protection.
-CASES = {"stall": stall, "restarts": restarts, "another-disk": another_disk,
+# Each but the first begins protected; those that end the protection.
+CASES = {"cycles": cycles, "stall": stall, "restarts": restarts, "another-disk": another_disk,
          "unprotect": unprotect, "shutdown": shutdown}
-ENDING = ("another-disk", "unprotect")
+ENDING = ("cycles", "another-disk", "unprotect")
 
 
 def main():
@@ -179,12 +235,12 @@ def main():
         refusals()
         # Nobody takes over here.
         k.receive("b", extra=["--fence", "false", *UNSAFE])
-        ended_before = True
+        protected = False
         for case in wanted:
-            if ended_before:
-                protect(out)
+            if protected != (case != "cycles"):
+                (unprotect if protected else protect)(out)
             CASES[case](out)
-            ended_before = case in ENDING
+            protected = case not in ENDING
     except k.DrillError as e:
         print("not ok - %s" % e)
         for host, log in (("a", "protect"), ("b", "receive")):
@@ -195,6 +251,7 @@ def main():
     k.stop_kemari()
     for host in "ab":
         k.destroy_all(host)
+    unload()
     return 0
 
 

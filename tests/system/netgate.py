@@ -104,7 +104,7 @@ class Guest:
         self.console = k.Console("a", NAME)
         k.create("a", NAME, image, vcpus=vcpus, args="net=%s neigh=%s=%s" % (
                      nets, NOBODY, MAC % 1),
-                 extra='vif = [%s]' % ", ".join(
+                 devices='vif = [%s]\n' % ", ".join(
                      '"bridge=xenbr0,mac=%s"' % (MAC % i)
                      for i in range(vifs)))
         self.domid = int(k.on("a", "xl domid " + NAME))

@@ -115,7 +115,7 @@ def main():
                    help="each writer's pause between two records")
     p.add_argument("--no-fence", action="store_true",
                    help="negative drill: the fence hook does nothing")
-    p.set_defaults(programs=None, many=False)
+    p.set_defaults(programs=None, many=False, buffered_loop=False)
     return drill.repeat(drill.parse_options(p), run)
 
 

@@ -323,6 +323,8 @@ class TestDisk(unittest.TestCase):
         for found in (None, "torn", (6, 1006, 6 * 77), (10, 1010, 1)):
             self.disk[0, 1] = found
             self.assertRegex(self.durable(), "slot 1: the disk has")
+            self.assertEqual(w.judge_durable(self.reports, self.notes,
+                                             self.disk, 4)["lost"], 1)
         del self.disk[0, 1]
         self.assertRegex(self.durable(), "slot 1: the disk has")
 

@@ -226,19 +226,21 @@ def judge_durable(reports, notes, disk, window=WINDOW):
         if what:
             problems.append("reported record %d of writer %d %s" % (
                 number, writer, what))
-    newest = {}
+    newest, told, lost = {}, {r[:2] for r in reports}, 0
     for (writer, number), note in notes.items():
         place = (writer, (number - 1) % window)
         newest[place] = max(newest.get(place, (0,)), (number, *note))
     for (writer, slot), (number, mono, word, done) in newest.items():
         found = disk.get((writer, slot))
         if found != (number, mono, word) or not done:
+            lost += (writer, number) in told
             problems.append(
-                "writer %d, slot %d: the disk has %s, the guest wrote record "
+                "writer %d, slot %d: the disk has %s, the guest %s record "
                 "%d, clock %d, random %x%s" % (
-                    writer, slot, found, number, mono, word,
+                    writer, slot, found, "reported" if (writer, number) in told
+                    else "wrote", number, mono, word,
                     "" if done else ", which did not complete"))
-    return {"problems": problems, "reports": len(reports)}
+    return {"problems": problems, "reports": len(reports), "lost": lost}
 
 
 def judge_fence(disk, notes):
