@@ -289,8 +289,17 @@ static int check_backend(struct reader *c)
 			c->class[1] == 'b' ? " (a block device, phy:)" : "");
 }
 
+/* What a backend would have to remember, and the other host's does not know. */
 static int check_features(struct reader *c, const char *dir)
 {
+	uint32_t multicast = 0;
+
+	if (number(c, dir, "request-multicast-control", 0, UINT32_MAX,
+		   &multicast) < 0)
+		return -1;
+	if (multicast)
+		return complain(c, "its driver in the guest asked for multicast filters (request-multicast-control %u); the rule is none",
+				multicast);
 	if (!value(c, NODE_DOMAIN, "device/%s/ctrl-ring-ref", dir) &&
 	    !value(c, NODE_DOMAIN, "device/%s/event-channel-ctrl", dir))
 		return 0;

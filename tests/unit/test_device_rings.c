@@ -234,6 +234,7 @@ static const struct refusal refusals[] = {
 	{ "vbd/51712/multi-queue-num-queues", "129", "rule is 1 to 128" },
 	{ "vbd/51712/multi-queue-num-queues", "2", "queue-0" },
 	{ "vif/0/ctrl-ring-ref", "5", "control ring" },
+	{ "vif/0/request-multicast-control", "1", "multicast filters" },
 	{ "vif/0/event-channel-ctrl", "5", "control ring" },
 	{ "vif/0/tx-ring-ref", NULL, "has no tx-ring-ref" },
 	{ "vif/0/rx-ring-ref", "-5", "rule is a number" },
