@@ -316,6 +316,9 @@ def run(opts, say):
         k.on(host, "xl shutdown -w " + NAME)
         more = judge_programs(opts, summary, *outs.values())
         result["account"] = programs.account(summary)
+        # Requests that the backends of the last host carried out.
+        stat = k.on(host, "cat /sys/block/nbd1/stat").split()
+        result["discards"], result["flushes"] = int(stat[11]), int(stat[15])
     if opts.buffered_loop:
         # Only what died with host a shall be missing.
         k.on(host, "sync; losetup -d " + LOOP)
