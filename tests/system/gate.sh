@@ -67,13 +67,17 @@ config()
 
 # The guest has no error, and its kernel warned of nothing since it booted, but
 # of an emulated processor's slowness.
+# shellcheck disable=SC2317 # called through until_true
+heard() { console | grep -aq 'kernel: .*blk-init: booted'; }
 guest_kernel()
 {
+	# A guest that stands still most of the time is slow to say it.
+	until_true 120 "the guest's kernel" heard
 	console | sed '1,/blk-init: booted/d' >$work/console
 	! grep -aE 'blkload: |kernel: [0-4],' $work/console |
 		grep -av -e clocksource: -e 'hrtimer: interrupt took' ||
 		fail "the guest's kernel"
-	# It is heard at all.
+	# Of disks, too.
 	console | grep -aq 'kernel: 6,.*blkfront' || fail "no word of the guest's kernel"
 }
 
