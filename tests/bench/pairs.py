@@ -1,0 +1,141 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""pairs.py - an unprotected guest on Debian's backends and on the patched ones
+
+In each round the same guest is measured three times, in an order that changes
+from round to round: twice on Debian's modules, once on the patched ones.
+Before each time its disk and its card are detached, all modules unloaded, the
+others loaded, and both attached again.  Patched minus stock is to be no more
+than stock minus stock, the error of either considered.
+"""
+
+import argparse
+import os
+import random
+import sys
+
+import benchkit as b
+import labkit as k
+
+RELEASE = "/lib/modules/%s/kernel/drivers/"
+STOCK = ("block/xen-blkback/xen-blkback.ko", "net/xen-netback/xen-netback.ko")
+PATCHED = ("kemari-gate.ko", "xen-blkback.ko", "xen-netback.ko")
+LOADED = ("xen_netback", "xen_blkback", "kemari_gate")
+ORDER = ("stock", "patched", "stock again")
+ROWS = ("latency p50, ms", "latency mean, ms", "4 KiB sync writes/s")
+
+
+def put_modules():
+    """Both sets, as /root/KIND/*.ko of host a."""
+    built = os.path.join(k.ROOT, "build", "modules")
+    with open(os.path.join(built, "release"), encoding="ascii") as f:
+        stock = RELEASE % f.read().strip()
+    k.on("a", "mkdir -p /root/stock /root/patched")
+    for kind, base, names in (("stock", stock, STOCK),
+                              ("patched", built, PATCHED)):
+        for name in names:
+            k.lab("put", "a", os.path.join(base, name), "/root/%s/%s" % (
+                kind, os.path.basename(name)))
+
+
+def change_backends(kind):
+    """To the modules of that @kind; the guest gets its devices anew."""
+    names = [os.path.basename(name) for name in (
+        PATCHED if kind == "patched" else STOCK)]
+    k.on("a", """set -e
+xl block-detach %(guest)s xvda
+xl network-detach %(guest)s 0
+for module in %(loaded)s; do
+	n=0
+	while grep -q "^$module " /proc/modules; do
+		rmmod $module && break
+		n=$((n + 1))
+		[ $n -lt 50 ]
+		usleep 100000
+	done
+done
+for module in %(names)s; do insmod /root/%(kind)s/$module; done
+xl block-attach %(guest)s %(disk)s
+xl network-attach %(guest)s %(vif)s""" % {
+        "guest": b.NAME, "loaded": " ".join(LOADED), "kind": kind,
+        "names": " ".join(names), "disk": b.DISK,
+        "vif": b.VIF.replace(",", " ")})
+    k.guest_says("a", b.NAME, "a new card")
+    gate = k.rc("a", "test -e /dev/kemari-gate")[0] == 0
+    if gate != (kind == "patched"):
+        raise k.DrillError("the modules are not the %s ones" % kind)
+
+
+def sample(kind, seconds):
+    change_backends(kind.split()[0])
+    found = b.measure(seconds)
+    latencies = found["latencies_ms"]
+    return dict(zip(ROWS, (b.quantile(latencies, 0.5),
+                           sum(latencies) / len(latencies),
+                           found["writes_per_s"])))
+
+
+def differences(rounds, kind):
+    """{row: (mean, its standard error)} of @kind minus stock, in per cent."""
+    return {row: b.mean_and_error([
+        100 * (r[kind][row] - r["stock"][row]) / r["stock"][row]
+        for r in rounds]) for row in ROWS}
+
+
+def report(rounds):
+    """Lines for people, and the same as data."""
+    lines = ["%-22s%12s%22s%22s" % (
+        "", "stock", "patched - stock", "stock - stock")]
+    data = {}
+    for row in ROWS:
+        own, chance = (differences(rounds, kind)[row]
+                       for kind in ("patched", "stock again"))
+        base = b.median([r["stock"][row] for r in rounds])
+        lines.append("%-22s%12.2f" % (row, base) + "".join(
+            "%13.1f +- %3.1f %%" % pair for pair in (own, chance)))
+        data[row] = {"stock": base, "patched_minus_stock_percent": own,
+                     "stock_minus_stock_percent": chance}
+    return lines, data
+
+
+def run(opts):
+    say = k.teller()
+    rng = random.Random(opts.seed)
+    say("both hosts up and empty")
+    b.prepare()
+    put_modules()
+    b.start_guest()
+    b.measure(1)
+    # It would only take time from the other one.
+    k.lab("power-off", "b")
+    rounds = []
+    for number in range(1, opts.pairs + 1):
+        order = list(ORDER)
+        rng.shuffle(order)
+        say("round %d: %s" % (number, ", ".join(order)))
+        rounds.append({kind: sample(kind, opts.seconds) for kind in order})
+    change_backends("patched")
+    k.destroy_all("a")
+    k.lab("power-on", "b")
+    lines, data = report(rounds)
+    print("\nAn unprotected guest, PVH, 128 MB, 1 vCPU; %d pairs of each kind; "
+          "mean difference and its standard error" % len(rounds))
+    print("\n".join(lines))
+    b.write_json("pairs.json", {"pairs": len(rounds), "seed": opts.seed,
+                                "seconds": opts.seconds, "rows": data,
+                                "rounds": rounds})
+    return 0
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    p.add_argument("--pairs", type=int, default=10)
+    p.add_argument("--seconds", type=float, default=4,
+                   help="for latency and for writes, each")
+    p.add_argument("--seed", type=int, default=1, help="of the orders")
+    opts = p.parse_args()
+    return b.carry_out(lambda: run(opts))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
