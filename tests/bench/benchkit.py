@@ -47,13 +47,13 @@ def start_guest():
              devices=w.devices([DISK], [VIF]))
 
 
-def measure(seconds):
+def measure(seconds, settle=1):
     """What client.py finds; DrillError if the guest does not answer."""
     try:
         r = subprocess.run(
             [k.LAB, "client", "--", sys.executable,
              os.path.join(HERE, "client.py"), w.GUEST, "--seconds",
-             str(seconds)], capture_output=True, text=True, check=False,
+             str(seconds), "--settle", str(settle)], capture_output=True, text=True, check=False,
             stdin=subprocess.DEVNULL, timeout=2 * seconds + 120)
     except subprocess.TimeoutExpired as e:
         raise k.DrillError("the guest did not answer in time") from e

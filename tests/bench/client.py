@@ -15,7 +15,6 @@ import socket
 import sys
 import time
 
-SETTLE_S = 1		# at the beginning of each part, not measured
 PATIENCE_S = 60		# for an answer
 
 
@@ -40,7 +39,7 @@ def request_latencies(opts):
     s = connect(opts.guest, opts.port, opts.patience)
     lines = s.makefile("r")
     name, out, seq = secrets.token_hex(8), [], 0
-    begin = time.monotonic() + SETTLE_S
+    begin = time.monotonic() + opts.settle
     while time.monotonic() < begin + opts.seconds:
         seq += 1
         asked = [name, str(seq), secrets.token_hex(8)]
@@ -70,7 +69,7 @@ def count_writes(opts):
         # When it was counted: about half the way.
         return int(line), (start + time.monotonic()) / 2
 
-    time.sleep(SETTLE_S)
+    time.sleep(opts.settle)
     first, start = count()
     time.sleep(opts.seconds)
     last, end = count()
@@ -82,6 +81,8 @@ def main():
     p = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     p.add_argument("guest", help="its address")
     p.add_argument("--seconds", type=float, default=6, help="for each part")
+    p.add_argument("--settle", type=float, default=1,
+                   help="seconds before each part that do not count")
     p.add_argument("--patience", type=float, default=30,
                    help="seconds until it must have accepted a connection")
     p.add_argument("--port", type=int, default=7000, help="of tcpserve")

@@ -20,10 +20,10 @@ MODES = ("unprotected", "kemari", "remus")
 TITLES = {"unprotected": "unprotected", "kemari": "kemari",
           "remus": "xl remus %d ms" % remus.INTERVAL_MS}
 NOTES = """
-Not the same promise: Kemari lets no output leave before its checkpoint is
-committed.  xl remus runs with -n -d, its network buffering and its disk
-replication off, as Debian cannot provide them: what the world was told may be
-unknown to the guest after a failure.  With them on xl says
+Not the same promise.  Under Kemari each answer and each write waits for the
+checkpoint that contains it.  Under xl remus here nothing waits: its network
+and disk protection is off (-n -d), because Debian cannot provide it, and what
+the world was told may be unknown to the guest after a failure.  With it on:
   network: %s
   disk:    %s
 Hosts emulated in software: compare the columns, do not quote the figures."""
@@ -153,7 +153,7 @@ class Bench:
 def main():
     p = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     p.add_argument("--rounds", type=int, default=3)
-    p.add_argument("--seconds", type=float, default=6,
+    p.add_argument("--seconds", type=float, default=5,
                    help="for latency and for writes, each")
     return b.carry_out(Bench(p.parse_args()).run)
 

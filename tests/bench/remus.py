@@ -82,8 +82,8 @@ def refusals():
     for what, options in (("network", "-d"), ("disk", "-n")):
         said = k.rc("a", "timeout 30 xl remus -F -b %s %s x" % (
             options, b.NAME))[1]
-        errors = [re.sub(r"^.*?: error: ", "", line) for line in
-                  said.splitlines() if "error:" in line]
-        out[what] = re.sub(r"^\S+\.c:\d+:\w+: *", "", errors[0]) \
-            if errors else said.strip()[-200:]
+        errors = re.findall(r"error: \S+:\d+:\w+: *(?:Domain \d+:)?(.*)",
+                            said)
+        # Without the number of a process.
+        out[what] = re.sub(r" \[\d+\]", "", errors[0]) if errors else said.strip()[-200:]
     return out
