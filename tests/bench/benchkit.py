@@ -6,6 +6,7 @@ The guest runs bench-init, with tcpserve.c and syncwrite.c; its client is
 client.py.
 """
 
+import glob
 import json
 import math
 import os
@@ -47,14 +48,30 @@ def start_guest():
              devices=w.devices([DISK], [VIF]))
 
 
+def emulator(host):
+    """Process ID of a host's emulator."""
+    state = os.environ.get("LAB_DIR") or os.path.join(k.ROOT, "build", "lab")
+    with open(os.path.join(state, "holder.pid"), encoding="ascii") as f:
+        holder = f.read().split()[0]
+    for path in glob.glob("/proc/%s/task/*/children" % holder):
+        with open(path, encoding="ascii") as f:
+            children = f.read().split()
+        for pid in children:
+            with open("/proc/%s/cmdline" % pid, encoding="utf-8") as f:
+                if "\0-name\0lab-%s\0" % host in f.read():
+                    return int(pid)
+    raise k.DrillError("no emulator of host " + host)
+
+
 def measure(seconds, settle=1):
     """What client.py finds; DrillError if the guest does not answer."""
     try:
         r = subprocess.run(
             [k.LAB, "client", "--", sys.executable,
              os.path.join(HERE, "client.py"), w.GUEST, "--seconds",
-             str(seconds), "--settle", str(settle)], capture_output=True, text=True, check=False,
-            stdin=subprocess.DEVNULL, timeout=2 * seconds + 120)
+             str(seconds), "--settle", str(settle), "--cpu-of",
+             str(emulator("a"))], capture_output=True, text=True,
+            check=False, stdin=subprocess.DEVNULL, timeout=2 * seconds + 120)
     except subprocess.TimeoutExpired as e:
         raise k.DrillError("the guest did not answer in time") from e
     if r.returncode:
@@ -83,17 +100,14 @@ def mean_and_error(values):
     """Their mean, and its standard error."""
     n = len(values)
     mean = sum(values) / n
-    if n < 2:
-        return mean, float("nan")
-    return mean, math.sqrt(sum((v - mean) ** 2 for v in values) / (n - 1) / n)
+    spread = sum((v - mean) ** 2 for v in values) / max(n - 1, 1)
+    return mean, math.sqrt(spread / n)
 
 
 def write_json(name, what):
-    path = os.path.join(OUT, name)
-    with open(path, "w", encoding="utf-8") as f:
+    with open(os.path.join(OUT, name), "w", encoding="utf-8") as f:
         json.dump(what, f, indent=1)
         f.write("\n")
-    print("figures: " + os.path.relpath(path, k.ROOT))
 
 
 def carry_out(run):

@@ -147,6 +147,7 @@ class Bench:
             "figures": figures, "failed": self.failed,
             "remus_refusals": self.refusals,
             "table": lines, "samples": self.samples})
+        print("figures: build/bench/lab.json")
         return 0
 
 
