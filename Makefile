@@ -69,7 +69,7 @@ GUEST := $(addprefix $(B)/guest-bin/,$(notdir $(GUEST_C:.c=)))
 KEMARI := $(if $(wildcard replicator/main.c),$(B)/kemari $(B)/dom0-bin/kemari)
 
 .PHONY: all deps xen modules native-programs demo check check-native check-san check-lab soak lint \
-	install clean help
+	bench-lab bench-pairs install clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -104,6 +104,12 @@ check-lab: xen modules all ## the tests that need the two-host lab
 
 soak: ## long runs in the lab; resumable, results in build/soak/
 	$(Q)tests/soak.sh
+
+bench-lab: xen modules all ## one guest unprotected, under Kemari, under xl remus
+	$(Q)tests/bench/lab.py
+
+bench-pairs: xen modules all ## an unprotected guest on stock and patched backends
+	$(Q)tests/bench/pairs.py
 
 lint: ## clang-tidy, cppcheck, shellcheck, header and include rules
 	$(Q)tests/lint/run.sh
