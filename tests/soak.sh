@@ -3,12 +3,13 @@
 # soak.sh - what `make soak` does: long runs, resumable, results as JSON lines
 #
 # build/soak/{drills,services}.json get one line per drill with its seed; a run
-# that was stopped goes on where it was.  FAULTS, REVIVES, DRILLS and
-# SERVICES set the numbers; 0 leaves a part out.
+# that was stopped goes on where it was.  FAULTS, REVIVES, PROTECTIONS, DRILLS
+# and SERVICES set the numbers; 0 leaves a part out.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 FAULTS=${FAULTS:-20} REVIVES=${REVIVES:-50} DRILLS=${DRILLS:-20}
+PROTECTIONS=${PROTECTIONS:-100}
 SERVICES=${SERVICES:-18}	# guests; most live through two cuts
 out=build/soak
 commit=$(git rev-parse --short HEAD 2>/dev/null || echo unknown)
@@ -39,8 +40,8 @@ if [ ! -f $out/revive.done ] && [ "$REVIVES" -gt 0 ]; then
 	CYCLES=$REVIVES tests/system/revive.sh | tee $out/revive.log
 	touch $out/revive.done
 fi
-if [ ! -f $out/io.done ] && [ "$SERVICES" -gt 0 ]; then
-	tests/system/io.py | tee $out/io.log
+if [ ! -f $out/io.done ] && [ "$PROTECTIONS" -gt 0 ]; then
+	CYCLES=$PROTECTIONS tests/system/io.py | tee $out/io.log
 	touch $out/io.done
 fi
 # One that could not be carried out is tried again with the next seed.
@@ -75,6 +76,17 @@ while [ "$i" -lt "$SERVICES" ]; do
 		--out $out/services.json || true
 	i=$((i + 1))
 done
+# What is weakened is noticed: name and command.
+while read -r name command; do
+	if [ -f "$out/$name.done" ] || [ "$SERVICES" -eq 0 ]; then continue; fi
+	# shellcheck disable=SC2086 # the second field is a command
+	tests/system/$command --expect violation --tries 3 \
+		--out $out/negatives.json </dev/null | tee "$out/$name.log"
+	touch "$out/$name.done"
+done <<'EOF'
+buffered-loop services.py --buffered-loop
+order-off services.py --weaken unsafe_no_order --torture --every-ms 10
+EOF
 for kind in drills services; do
 	[ -s $out/$kind.json ] || continue
 	echo "$kind:"

@@ -136,7 +136,8 @@ def weaken(what):
 def slow_backend():
     """Whoever else wants host a's CPU has it before the disk's backend, and
     somebody does: it sees its ring as the guest has filled it meanwhile."""
-    k.on("a", "renice -n 19 -p $(pgrep '[.]xvda-')")
+    k.on("a", "renice -n 19 -p $(grep -l '[.]xvda-' /proc/[0-9]*/comm |"
+              " cut -d / -f 3)")
     k.daemon("a", "/dev/null", ["timeout", "150", "sh", "-c",
                                 "while :; do :; done"])
 
