@@ -85,5 +85,6 @@ def refusals():
         errors = re.findall(r"error: \S+:\d+:\w+: *(?:Domain \d+:)?(.*)",
                             said)
         # Without the number of a process.
-        out[what] = re.sub(r" \[\d+\]", "", errors[0]) if errors else said.strip()[-200:]
+        out[what] = re.sub(r" \[\d+\]", "", errors[0] if errors else
+                           said.strip()[-200:])
     return out
