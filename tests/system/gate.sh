@@ -141,7 +141,7 @@ say "the modules come and go"
 on 'rmmod xen-netback xen-blkback && rmmod kemari-gate' || fail "rmmod"
 on 'modprobe xen-blkback max_queues=2 && modprobe xen-netback &&
 	test -c /dev/kemari-gate' || fail "modprobe"
-# Not shown to pass yet: two queues of two pages each.
+# Two queues of two pages each.
 if [ "${MANY:-}" ]; then
 	config 2 "xen_blkfront.max_queues=2 xen_blkfront.max_ring_page_order=1"
 	start_guest
