@@ -66,7 +66,7 @@ while [ "$i" -lt "$SERVICES" ]; do
 	case $((i % 6)) in
 	1) extra="--torture --cuts 2" ;;
 	2) extra="--vcpus 2 --link-first --cuts 2" ;;
-	3) extra="--programs all" ;;
+	3) extra="--programs all --timeout 300" ;;
 	4) drill=old_writes.py extra= ;;
 	5) extra="--torture --many --programs redis --cuts 2" ;;
 	*) extra="--many --cuts 2" ;;

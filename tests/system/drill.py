@@ -180,10 +180,11 @@ def leg(opts, say, rng, host, name, outs, last):
             k.kill_worker(other, "receive")
     say("waiting for the guest on host " + other)
     last = before[-1][1]
-    k.wait_for("the counter on host %s past %d" % (other, last + 50),
-               lambda: any(x[1] > last + 50
-                           for x in k.counters(outs[other].lines())),
-               opts.timeout)
+    with k.survival():
+        k.wait_for("the counter on host %s past %d" % (other, last + 50),
+                   lambda: any(x[1] > last + 50
+                               for x in k.counters(outs[other].lines())),
+                   opts.timeout)
     after = k.counters(outs[other].lines())
     result = judge(before, after)
     # What is shown again is no answer yet.
@@ -312,12 +313,12 @@ def repeat(opts, run):
         prepare()
         try:
             result = run(opts, say)
-        except k.DrillError as e:
+        except (k.DrillError, k.NotSurvived) as e:
             print("drill: seed %d: %s" % (opts.seed, e))
             for host in "ab":
                 print(k.rc(host, "tail -n 15 /var/log/kemari-*.log")[1])
-            result = {"seed": opts.seed, "problems": ["not carried out: %s"
-                                                      % e], "void": True}
+            result = {"seed": opts.seed, "problems": [str(e)],
+                      "void": isinstance(e, k.DrillError)}
         say("tidying the lab")
         tidy()
         violation = bool(result["problems"]) and not result.get("void")

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """labkit.py - what drills share: the lab, a guest, both ends of kemari."""
 
+import contextlib
 import json
 import os
 import re
@@ -22,6 +23,19 @@ RECEIVE_LOG = "/var/log/kemari-receive.log"
 
 class DrillError(Exception):
     """The drill could not be carried out (as opposed to: the proof failed)."""
+
+
+class NotSurvived(Exception):
+    """The power was cut, and what had to come then did not."""
+
+
+@contextlib.contextmanager
+def survival():
+    """Whatever goes wrong in here is the guest's, not the drill's."""
+    try:
+        yield
+    except DrillError as e:
+        raise NotSurvived("after the cut: %s" % e) from e
 
 
 def teller():

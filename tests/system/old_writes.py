@@ -94,8 +94,9 @@ def run(opts, say):
         k.wait_state("a", s.NAME, "protected", 120)
         frozen = freeze_with_writes(say)
         say("waiting for the guest on host b")
-        k.wait_for("%d records of each writer by host b" % OVER,
-                   lambda: written(client, frozen) >= OVER, opts.timeout)
+        with k.survival():
+            k.wait_for("%d records of each writer by host b" % OVER,
+                       lambda: written(client, frozen) >= OVER, opts.timeout)
         before = k.counters(out_a.lines())
         # The writers rest: what lands now would stay.
         summary = client.stop(60)

@@ -255,7 +255,8 @@ def leg(opts, say, rng, host, client, outs):
     started = answers(client)
     time.sleep(rng.uniform(3, 6))
     k.wait_for("%d answers under protection" % MIN_ANSWERS,
-               lambda: answers(client) - started >= MIN_ANSWERS, 120)
+               lambda: answers(client) - started >= MIN_ANSWERS,
+               opts.timeout + 30)
     state = k.status(host, NAME)
     time.sleep(rng.uniform(0, 1))
     say("cutting the power of host " + host)
@@ -263,11 +264,12 @@ def leg(opts, say, rng, host, client, outs):
     before = outs[host].lines()
     client.probe(PROBE_MS)
     say("waiting for the guest on host " + other)
-    k.wait_for("all connections to go on", lambda:
-               client.answered_after(cut), opts.timeout)
-    time.sleep(ON_S)
-    if opts.programs == "all":
-        wait_fio(opts, *outs.values())
+    with k.survival():
+        k.wait_for("all connections to go on", lambda:
+                   client.answered_after(cut), opts.timeout)
+        time.sleep(ON_S)
+        if opts.programs == "all":
+            wait_fio(opts, *outs.values())
     return {"host": host, "cut": cut, "kept": kept, "state": state,
             "before": before, "after": outs[other].lines()}
 
