@@ -40,8 +40,9 @@ if [ ! -f $out/revive.done ] && [ "$REVIVES" -gt 0 ]; then
 	CYCLES=$REVIVES tests/system/revive.sh | tee $out/revive.log
 	touch $out/revive.done
 fi
-if [ ! -f $out/io.done ] && [ "$PROTECTIONS" -gt 0 ]; then
-	CYCLES=$PROTECTIONS tests/system/io.py | tee $out/io.log
+if [ ! -f $out/io.done ] && [ "$SERVICES" -gt 0 ]; then
+	tests/system/io.py stall restarts another-disk unprotect shutdown |
+		tee $out/io.log
 	touch $out/io.done
 fi
 # One that could not be carried out is tried again with the next seed.
@@ -76,19 +77,35 @@ while [ "$i" -lt "$SERVICES" ]; do
 		--out $out/services.json || true
 	i=$((i + 1))
 done
-# What is weakened is noticed: name and command.
-while read -r name command; do
-	if [ -f "$out/$name.done" ] || [ "$SERVICES" -eq 0 ]; then continue; fi
-	# shellcheck disable=SC2086 # the second field is a command
-	tests/system/$command --expect violation --tries 3 \
-		--out $out/negatives.json </dev/null | tee "$out/$name.log"
-	touch "$out/$name.done"
-done <<'EOF'
-buffered-loop services.py --buffered-loop
-order-off services.py --weaken unsafe_no_order --torture --every-ms 10
-EOF
+failed=
+# once NAME COMMAND... - what has passed is not run again
+once()
+{
+	local name=$1
+	shift
+	[ ! -f "$out/$name.done" ] || return 0
+	if "$@" | tee "$out/$name.log"; then
+		touch "$out/$name.done"
+	else
+		failed+=" $name"
+	fi
+}
+# shellcheck disable=SC2317 # called through once
+weakened()
+{
+	tests/system/services.py --expect violation --tries 3 \
+		--out $out/negatives.json "$@"
+}
+if [ "$SERVICES" -gt 0 ]; then
+	once buffered-loop weakened --buffered-loop
+	once order-off weakened --weaken unsafe_no_order --torture --every-ms 10
+fi
+if [ "$PROTECTIONS" -gt 0 ]; then
+	once cycles env CYCLES="$PROTECTIONS" tests/system/io.py cycles
+fi
 for kind in drills services; do
 	[ -s $out/$kind.json ] || continue
 	echo "$kind:"
 	tests/system/summary.py $out/$kind.json
 done | tee $out/summary.txt
+[ -z "$failed" ] || { echo "failed:$failed"; exit 1; }

@@ -252,7 +252,8 @@ def main():
     k.stop_kemari()
     for host in "ab":
         k.destroy_all(host)
-    unload()
+    if "cycles" in wanted:
+        unload()
     return 0
 
 
