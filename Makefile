@@ -52,10 +52,11 @@ XEN_C := $(wildcard libxc-ext/xen_*.c) $(wildcard libxc-ext/platform_xen.c)
 PROG_C := $(wildcard replicator/main.c replicator/cmd_*.c replicator/run_*.c)
 CORE_C := $(filter-out $(PROG_C),$(wildcard replicator/*.c)) \
 	$(filter-out $(XEN_C),$(wildcard libxc-ext/*.c)) \
-	$(wildcard backends/gate_*.c)
+	$(wildcard backends/gate_*.c) $(wildcard ioemu/*.c)
 FAULT_C := $(wildcard tests/fault_*.c)
 CONTRACT_C := $(wildcard tests/contract/contract*.c)
-UNIT_C := $(wildcard tests/unit/test_*.c) $(wildcard tests/sim/test_*.c)
+UNIT_C := $(wildcard tests/unit/test_*.c) $(wildcard tests/sim/test_*.c) \
+	$(wildcard tests/ioemu/test_*.c)
 DOM0_C := $(wildcard tests/dom0/*.c) $(wildcard tests/hv/*.c)
 GUEST_C := $(wildcard tests/guest/*.c)
 
