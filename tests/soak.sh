@@ -101,6 +101,8 @@ if [ "$SERVICES" -gt 0 ]; then
 	once order-off weakened --weaken unsafe_no_order --torture --every-ms 10
 fi
 if [ "$PROTECTIONS" -gt 0 ]; then
+	once devices env ALL=1 tests/system/devices.sh
+	once io tests/system/io.py stall restarts another-disk unprotect shutdown
 	once cycles env CYCLES="$PROTECTIONS" tests/system/io.py cycles
 fi
 for kind in drills services; do
