@@ -40,11 +40,6 @@ if [ ! -f $out/revive.done ] && [ "$REVIVES" -gt 0 ]; then
 	CYCLES=$REVIVES tests/system/revive.sh | tee $out/revive.log
 	touch $out/revive.done
 fi
-if [ ! -f $out/io.done ] && [ "$SERVICES" -gt 0 ]; then
-	tests/system/io.py stall restarts another-disk unprotect shutdown |
-		tee $out/io.log
-	touch $out/io.done
-fi
 # One that could not be carried out is tried again with the next seed.
 touch $out/drills.json $out/services.json
 counted() { grep -c '"verdict": "\(pass\|violation\)"' "$out/$1.json" || true; }
