@@ -67,7 +67,7 @@ def main():
     try:
         drill.prepare()
         r = services.run(opts, say)
-    except k.DrillError as e:
+    except (k.DrillError, k.NotSurvived) as e:
         print("demo: %s" % e, file=sys.stderr)
         return 1
     os.makedirs(os.path.dirname(own.report), exist_ok=True)
