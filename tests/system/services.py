@@ -15,6 +15,7 @@ With --many it has two network cards, and each of its disks and cards two
 queues: a disk's of two pages, a card's with one event channel for both ways.
 """
 
+import concurrent.futures
 import os
 import random
 import re
@@ -54,9 +55,10 @@ FINDERS = {"buffered_loop": ("durable",), "unsafe_no_fence": ("fence",),
 
 def attach(disk, number, hosts="ab"):
     """A disk of the storage, as the same device of both hosts."""
-    for host in hosts:
-        k.on(host, "san-detach /dev/nbd%d 2>/dev/null; "
-                   "san-attach %s /dev/nbd%d" % (number, disk, number))
+    command = "san-detach /dev/nbd%d 2>/dev/null; san-attach %s /dev/nbd%d" % (
+        number, disk, number)
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        list(pool.map(lambda host: k.on(host, command), hosts))
 
 
 def buffered_loop():
