@@ -97,6 +97,7 @@ if [ "$SERVICES" -gt 0 ]; then
 fi
 if [ "$PROTECTIONS" -gt 0 ]; then
 	once devices env ALL=1 tests/system/devices.sh
+	once gate env MANY=1 tests/system/gate.sh
 	once io tests/system/io.py stall restarts another-disk unprotect shutdown
 	once cycles env CYCLES="$PROTECTIONS" tests/system/io.py cycles
 fi
