@@ -70,7 +70,7 @@ GUEST := $(addprefix $(B)/guest-bin/,$(notdir $(GUEST_C:.c=)))
 KEMARI := $(if $(wildcard replicator/main.c),$(B)/kemari $(B)/dom0-bin/kemari)
 
 .PHONY: all deps xen modules native-programs demo check check-native check-san check-lab soak lint \
-	bench-lab bench-order bench-pairs install clean help
+	bench-lab bench-pairs install clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -108,9 +108,6 @@ soak: ## long runs in the lab; resumable, results in build/soak/
 
 bench-lab: xen modules all ## one guest unprotected, under Kemari, under xl remus
 	$(Q)tests/bench/lab.py
-
-bench-order: xen modules all ## what it costs that responses go in ring order
-	$(Q)tests/bench/order.py
 
 bench-pairs: xen modules all ## an unprotected guest on stock and patched backends
 	$(Q)tests/bench/pairs.py
