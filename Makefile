@@ -70,7 +70,7 @@ GUEST := $(addprefix $(B)/guest-bin/,$(notdir $(GUEST_C:.c=)))
 KEMARI := $(if $(wildcard replicator/main.c),$(B)/kemari $(B)/dom0-bin/kemari)
 
 .PHONY: all deps xen modules native-programs demo check check-native check-san check-lab soak lint \
-	bench-lab bench-pairs install clean help
+	bench-lab bench-pairs bench-order install clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -111,6 +111,9 @@ bench-lab: xen modules all ## one guest unprotected, under Kemari, under xl remu
 
 bench-pairs: xen modules all ## an unprotected guest on stock and patched backends
 	$(Q)tests/bench/pairs.py
+
+bench-order: xen modules all ## a protected disk with and without ring order
+	$(Q)tests/bench/order.py
 
 lint: ## clang-tidy, cppcheck, shellcheck, header and include rules
 	$(Q)tests/lint/run.sh

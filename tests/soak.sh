@@ -96,6 +96,7 @@ if [ "$SERVICES" -gt 0 ]; then
 	once order-off weakened --weaken unsafe_no_order --torture --every-ms 10
 fi
 if [ "$PROTECTIONS" -gt 0 ]; then
+	once lab tests/lab/test-lab.py --all
 	once devices env ALL=1 tests/system/devices.sh
 	once gate env MANY=1 tests/system/gate.sh
 	once io tests/system/io.py stall restarts another-disk unprotect shutdown

@@ -19,7 +19,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(HERE), "system"))
 # pylint: disable=wrong-import-position
 import drill
 import labkit as k
-import services
+import serving
 import workloads as w
 
 NAME = "bench"
@@ -37,7 +37,7 @@ def prepare():
         k.lab("unfence", host)
         k.lab("san-delay", host, "read=0", "write=0", "flush=0")
     k.lab("disk", "bench", DISK_SIZE)
-    services.attach("bench", 0)
+    serving.attach("bench", 0)
     k.guest_image(os.path.join(OUT, "guest.img"), "bench-init",
                   ["tcpserve", "syncwrite"])
 

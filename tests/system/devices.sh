@@ -8,27 +8,15 @@
 # is left after its end, whoever ends it.  ALL=1: more refusals.
 set -eu
 cd "$(dirname "$0")/../.."
-lab=tests/lab/lab
-work=build/check/devices
+# shellcheck source=tests/system/lib.sh
+. tests/system/lib.sh
 guest=devices
 id=77
 cycles=${CYCLES:-3}
-mkdir -p $work
 
-fail() { echo "devices: FAIL: $*"; exit 1; }
-on() { "$lab" exec "$1" -- sh -c "$2"; }
+# shellcheck disable=SC2317 # called through until_true
+gone() { ! on b "xl list $id" >"$work/out" 2>&1; }
 test_b() { "$lab" exec b -- device-test "$@"; }
-
-# until_true SECONDS WHAT COMMAND...
-until_true()
-{
-	local end=$((SECONDS + $1)) what=$2
-	shift 2
-	until "$@"; do
-		[ $SECONDS -lt $end ] || fail "timed out: $what"
-		sleep 0.3
-	done
-}
 
 nothing_left()	# AFTER [HOST DOMID]
 {
@@ -44,12 +32,12 @@ refused()
 {
 	local text=$1
 	shift
-	test_b refuse $id /tmp/devices.rec "$@" >$work/out || {
-		cat $work/out
+	test_b refuse $id /tmp/devices.rec "$@" >"$work/out" || {
+		cat "$work/out"
 		fail "refuse $*"
 	}
-	sed 's/^/	/' $work/out
-	grep -qF -e "$text" $work/out || fail "not said: $text"
+	sed 's/^/	/' "$work/out"
+	grep -qF -e "$text" "$work/out" || fail "not said: $text"
 	nothing_left "refuse $*"
 }
 
@@ -60,17 +48,17 @@ for host in a b; do
 	on $host "xl destroy $guest 2>/dev/null || true
 		dd if=/dev/zero of=/root/devices.disk bs=1M count=16 2>/dev/null"
 done
-"$lab" guest-image $work/guest.img --add build/guest-bin/clockcheck \
+"$lab" guest-image "$work/guest.img" --add build/guest-bin/clockcheck \
 	--add build/guest-bin/ioload --init tests/guest/io-init
 printf '%s\n' "name = \"$guest\"" 'type = "pvh"' \
 	'kernel = "/boot/guest-vmlinuz"' 'ramdisk = "/root/devices.img"' \
 	'memory = 128' 'cmdline = "console=hvc0 quiet"' \
 	'disk = ["/root/devices.disk,raw,xvda,rw"]' \
-	'vif = ["bridge=xenbr0"]' >$work/guest.cfg
-"$lab" put a $work/guest.img /root/devices.img
-"$lab" put a $work/guest.cfg /root/devices.cfg
+	'vif = ["bridge=xenbr0"]' >"$work/guest.cfg"
+"$lab" put a "$work/guest.img" /root/devices.img
+"$lab" put a "$work/guest.cfg" /root/devices.cfg
 # -e: no process of xl's cleans up after it.
-on a "xl create -e /root/devices.cfg" >$work/out 2>&1 || fail "$(cat $work/out)"
+on a "xl create -e /root/devices.cfg" >"$work/out" 2>&1 || fail "$(cat "$work/out")"
 guest_id=$(on a "xl domid $guest")
 connected()
 {
@@ -79,8 +67,8 @@ connected()
 }
 until_true 60 "the guest's devices work" connected
 on a "store-test save $guest_id /tmp/devices.rec"
-"$lab" get a /tmp/devices.rec $work/devices.rec
-"$lab" put b $work/devices.rec /tmp/devices.rec
+"$lab" get a /tmp/devices.rec "$work/devices.rec"
+"$lab" put b "$work/devices.rec" /tmp/devices.rec
 
 echo "devices: a standby's wait"
 test_b build $id /tmp/devices.rec
@@ -91,7 +79,7 @@ on b "ls /sys/class/net/xenbr0/brif" | grep -qx "vif$id.0" ||
 	fail "the card is in no bridge"
 [ "$(on b 'losetup -a' | wc -l)" = 1 ] || fail "the disk is not open"
 on b "xl destroy $guest--standby"
-until_true 20 "the standby gone" eval "! on b 'xl list $id' >$work/out 2>&1"
+until_true 20 "the standby gone" gone
 nothing_left "xl destroy"
 
 echo "devices: built and destroyed"

@@ -9,24 +9,11 @@
 # be unloaded and loaded again; then a guest with two queues of two pages each.
 set -eu
 cd "$(dirname "$0")/../.."
-lab=tests/lab/lab
-work=build/check/gate
+# shellcheck source=tests/system/lib.sh
+. tests/system/lib.sh
 name=gate
-mkdir -p $work
 
-fail() { echo "gate: FAIL: $*"; exit 1; }
-on() { "$lab" exec a -- sh -c "$1"; }
-
-# until_true SECONDS WHAT COMMAND...
-until_true()
-{
-	local end=$((SECONDS + $1)) what=$2
-	shift 2
-	until "$@"; do
-		[ $SECONDS -lt $end ] || fail "timed out: $what"
-		sleep 0.3
-	done
-}
+on_a() { on a "$1"; }
 
 console() { tail -c "+$((from + 1))" "$log" 2>/dev/null | tr -d '\r'; }
 # shellcheck disable=SC2317 # called through until_true
@@ -36,8 +23,8 @@ written()
 	console | sed '1,/blkload starts/d' | grep -aq 'written [1-9]'
 }
 # shellcheck disable=SC2317 # called through until_true
-served() { on 'grep -q . /sys/block/nbd0/pid 2>/dev/null'; }
-kernel_said() { on 'dmesg' | grep -aE 'WARNING|BUG|Call Trace|refcount|hung' || true; }
+served() { on_a 'grep -q . /sys/block/nbd0/pid 2>/dev/null'; }
+kernel_said() { on_a 'dmesg' | grep -aE 'WARNING|BUG|Call Trace|refcount|hung' || true; }
 
 gate_test() { "$lab" exec a -- gate-test "$id" /run/slow-disk "$@"; }
 say() { echo "gate: $*, at $SECONDS s"; }
@@ -46,11 +33,11 @@ say() { echo "gate: $*, at $SECONDS s"; }
 unsafe()
 {
 	local p=/sys/module/kemari_gate/parameters/$1
-	on "echo 1 >$p"
-	! gate_test "$2" >$work/out || fail "$1 is not noticed"
-	on "echo 0 >$p"
-	grep -q '^FAIL' $work/out || fail "gate-test: $(cat $work/out)"
-	say "$1 is noticed: $(grep -c '^FAIL' $work/out) failures"
+	on_a "echo 1 >$p"
+	! gate_test "$2" >"$work/out" || fail "$1 is not noticed"
+	on_a "echo 0 >$p"
+	grep -q '^FAIL' "$work/out" || fail "gate-test: $(cat "$work/out")"
+	say "$1 is noticed: $(grep -c '^FAIL' "$work/out") failures"
 }
 
 # config VCPUS COMMAND-LINE
@@ -61,8 +48,8 @@ config()
 		"ramdisk = \"/root/$name.img\"" 'memory = 128' \
 		'disk = [ "phy:/dev/nbd0,xvda,w" ]' \
 		"cmdline = \"console=hvc0 quiet load=write,/dev/xvda,32 $2\"" \
-		>$work/$name.cfg
-	"$lab" put a $work/$name.cfg /root/$name.cfg
+		>"$work/$name.cfg"
+	"$lab" put a "$work/$name.cfg" /root/$name.cfg
 }
 
 # The guest has no error, and its kernel warned of nothing since it booted, but
@@ -73,8 +60,8 @@ guest_kernel()
 {
 	# A guest that stands still most of the time is slow to say it.
 	until_true 120 "the guest's kernel" heard
-	console | sed '1,/blk-init: booted/d' >$work/console
-	! grep -aE 'blkload: |kernel: [0-4],' $work/console |
+	console | sed '1,/blk-init: booted/d' >"$work/console"
+	! grep -aE 'blkload: |kernel: [0-4],' "$work/console" |
 		grep -av -e clocksource: -e 'hrtimer: interrupt took' ||
 		fail "the guest's kernel"
 	# Of disks, too.
@@ -82,42 +69,42 @@ guest_kernel()
 }
 
 # Of struct slow_disk.
-writes() { on 'dd if=/run/slow-disk bs=8 skip=1 count=1 2>/dev/null | od -t u8'; }
+writes() { on_a 'dd if=/run/slow-disk bs=8 skip=1 count=1 2>/dev/null | od -t u8'; }
 # shellcheck disable=SC2317 # called through until_true
-at_rest() { writes >$work/once; sleep 0.5; writes | diff -q $work/once -; }
+at_rest() { writes >"$work/once"; sleep 0.5; writes | diff -q "$work/once" -; }
 
 start_guest()
 {
 	log=$("$lab" log a $name)
 	from=$(stat -c %s "$log" 2>/dev/null || echo 0)
-	on "slow-disk /dev/nbd0 /run/slow-disk </dev/null >/run/slow-disk.log 2>&1 &"
-	until_true 20 "slow-disk: $(on 'cat /run/slow-disk.log')" served
-	on "xl create /root/$name.cfg" >$work/out 2>&1 || fail "$(cat $work/out)"
+	on_a "slow-disk /dev/nbd0 /run/slow-disk </dev/null >/run/slow-disk.log 2>&1 &"
+	until_true 20 "slow-disk: $(on_a 'cat /run/slow-disk.log')" served
+	on_a "xl create /root/$name.cfg" >"$work/out" 2>&1 || fail "$(cat "$work/out")"
 	until_true 60 "the guest writes" written
-	id=$(on "xl domid $name")
+	id=$(on_a "xl domid $name")
 }
 
 stop_guest()
 {
-	on "xl destroy $name"
-	until_true 20 "no backend left" on \
+	on_a "xl destroy $name"
+	until_true 20 "no backend left" on_a \
 		'! ls /sys/bus/xen-backend/devices | grep -q vbd'
-	writes >$work/after-death
+	writes >"$work/after-death"
 	# shellcheck disable=SC2016 # the host's shell
-	on 'kill $(cat /sys/block/nbd0/pid); rm -f /run/slow-disk'
-	until_true 20 "slow-disk ended" on '! test -e /sys/block/nbd0/pid'
+	on_a 'kill $(cat /sys/block/nbd0/pid); rm -f /run/slow-disk'
+	until_true 20 "slow-disk ended" on_a '! test -e /sys/block/nbd0/pid'
 }
 
 "$lab" up
-"$lab" guest-image $work/$name.img --add build/guest-bin/blkload \
+"$lab" guest-image "$work/$name.img" --add build/guest-bin/blkload \
 	--init tests/guest/blk-init
-"$lab" put a $work/$name.img /root/$name.img
+"$lab" put a "$work/$name.img" /root/$name.img
 config 1 ""
 for f in gate-test slow-disk; do
 	"$lab" put a build/dom0-bin/$f /usr/local/bin/$f
 done
-on "xl destroy $name 2>/dev/null; modprobe nbd; rm -f /run/slow-disk; true"
-kernel_said >$work/before
+on_a "xl destroy $name 2>/dev/null; modprobe nbd; rm -f /run/slow-disk; true"
+kernel_said >"$work/before"
 
 start_guest
 say "a guest"
@@ -131,15 +118,15 @@ guest_kernel
 say "it dies behind its fence"
 gate_test shut || fail "gate-test"
 until_true 20 "the disk at rest" at_rest
-writes >$work/before-death
+writes >"$work/before-death"
 stop_guest
-diff $work/before-death $work/after-death || fail "requests passed the fence"
+diff "$work/before-death" "$work/after-death" || fail "requests passed the fence"
 "$lab" exec a -- gate-test "$id" - gone || fail "gate-test"
-kernel_said | diff $work/before - || fail "dom0's kernel"
+kernel_said | diff "$work/before" - || fail "dom0's kernel"
 
 say "the modules come and go"
-on 'rmmod xen-netback xen-blkback && rmmod kemari-gate' || fail "rmmod"
-on 'modprobe xen-blkback max_queues=2 && modprobe xen-netback &&
+on_a 'rmmod xen-netback xen-blkback && rmmod kemari-gate' || fail "rmmod"
+on_a 'modprobe xen-blkback max_queues=2 && modprobe xen-netback &&
 	test -c /dev/kemari-gate' || fail "modprobe"
 # Two queues of two pages each.
 if [ "${MANY:-}" ]; then
@@ -150,5 +137,5 @@ if [ "${MANY:-}" ]; then
 	guest_kernel
 	stop_guest
 fi
-kernel_said | diff $work/before - || fail "dom0's kernel"
+kernel_said | diff "$work/before" - || fail "dom0's kernel"
 echo "gate: ok"

@@ -16,7 +16,7 @@ import time
 
 import drill
 import labkit as k
-import services as s
+import serving as s
 import workloads as w
 
 WINDOW = 4			# blocks of a writer: soon overwritten

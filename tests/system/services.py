@@ -15,10 +15,8 @@ With --many it has two network cards, and each of its disks and cards two
 queues: a disk's of two pages, a card's with one event channel for both ways.
 """
 
-import concurrent.futures
 import os
 import random
-import re
 import shutil
 import sys
 import time
@@ -26,122 +24,15 @@ import time
 import drill
 import labkit as k
 import programs
+import serving as s
 import workloads as w
 
-NAME = "s"
-DISK = "records"
-DISK_SIZE = "16M"
-FILES = "files"			# with --programs: fio and redis
-WORK = os.path.join(k.ROOT, "build", "check", "services")
 MIN_ANSWERS = 100		# fewer prove nothing
-# What two emulated hosts can serve while each output waits for its commit.
-SLOW_PROBE_MS = 200
-CLIENT = ("--disk", str(w.DISK_PORT), "--connections", "8", "--rate", "1",
-          "--probe-ms", str(SLOW_PROBE_MS))
 PROBE_MS = 10			# once the power is cut
 ON_S = 4			# how long it is watched on host b
-PARAMETERS = "/sys/module/kemari_gate/parameters"
-# With --many: what the backends offer, and what the frontends are told.
-SECOND = "10.77.0.102"		# address of the second card
-BACKENDS = {"xen_blkback/parameters/max_queues": (1, 2),
-            "xen_netback/parameters/max_queues": (1, 2),
-            "xen_netback/parameters/separate_tx_rx_irq": ("Y", "N")}
-FRONTENDS = "xen_blkfront.max_queues=2 xen_blkfront.max_ring_page_order=1 "
-LOOP = "/dev/loop7"		# on top of the disk, with --buffered-loop
 # Negative drills: by whom the violation has to be found.
 FINDERS = {"buffered_loop": ("durable",), "unsafe_no_fence": ("fence",),
            "unsafe_no_order": ("guest", "durable")}
-
-
-def attach(disk, number, hosts="ab"):
-    """A disk of the storage, as the same device of both hosts."""
-    command = "san-detach /dev/nbd%d 2>/dev/null; san-attach %s /dev/nbd%d" % (
-        number, disk, number)
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-        list(pool.map(lambda host: k.on(host, command), hosts))
-
-
-def buffered_loop():
-    """The records' disk behind a page cache that dies with its host."""
-    for host in "ab":
-        k.on(host, "losetup %s /dev/nbd0" % LOOP)
-        if k.on(host, "cat /sys/block/loop7/loop/dio") != "0":
-            raise k.DrillError("%s of host %s has direct I/O" % (LOOP, host))
-    return LOOP
-
-
-def make_disks(opts):
-    """Lines for labkit.create(): disks and network card."""
-    for host in "ab":
-        k.lab("unfence", host)
-        k.lab("san-delay", host, "write=0", "flush=0")
-        k.rc(host, "losetup -d " + LOOP)
-    k.lab("disk", DISK, DISK_SIZE)
-    attach(DISK, 0)
-    disks = [buffered_loop() if opts.buffered_loop else "/dev/nbd0"]
-    if opts.programs:
-        programs.make_disk(FILES, fio=opts.programs == "all")
-        attach(FILES, 1)
-        disks.append("/dev/nbd1")
-    return w.devices(["phy:%s,xvd%s,w" % x for x in zip(disks, "ab")],
-                     ["bridge=xenbr0"] * (2 if opts.many else 1))
-
-
-def offer(many, hosts="ab"):
-    """What backends that connect from now on offer to their frontends."""
-    for host in hosts:
-        k.on(host, "; ".join("echo %s >/sys/module/%s" % (values[many], name)
-                             for name, values in BACKENDS.items()))
-
-
-def check_many():
-    """Have the frontends taken what was offered?"""
-    text = k.on("a", "xenstore-ls -f /local/domain/$(xl domid %s)/device" %
-                NAME)
-    for kind in ("vbd", "vif"):
-        devices = set(re.findall(r"/device/%s/(\d+) =" % kind, text))
-        queues = re.findall(r"/device/%s/\d+/multi-queue-num-queues = \"2\"" %
-                            kind, text)
-        if not devices or len(queues) != len(devices):
-            raise k.DrillError("not all of the guest's %ss have 2 queues: %s"
-                               % (kind, text))
-    if "ring-ref1" not in text or "event-channel-tx" in text:
-        raise k.DrillError("no ring of two pages, or split channels: " + text)
-
-
-def start_guest(opts, more=""):
-    """The guest on host a, and its client."""
-    image = os.path.join(WORK, "guest.img")
-    w.services_image(image)
-    addresses = w.GUEST + ("," + SECOND if opts.many else "")
-    args = "ip=%s serve=1 disk=xvda count=1 ms=200 mb=8 kmsg=1 " \
-        "writers=%d every=%d %s" % (addresses, w.WRITERS, opts.every_ms, more)
-    offer(opts.many)
-    if opts.many:
-        args = FRONTENDS + args
-    if opts.programs:
-        args += " " + programs.args("xvdb", fio=opts.programs == "all")
-    k.create("a", NAME, image, vcpus=opts.vcpus, args=args,
-             memory=programs.MEMORY[opts.programs == "all"],
-             devices=make_disks(opts))
-    return w.Client(os.path.join(WORK, "client"), addresses, args=CLIENT + (
-        programs.CLIENT_ARGS if opts.programs else ()))
-
-
-def weaken(what):
-    """For the negative drills: the gate of host a is not what it should be."""
-    for name in ("unsafe_no_fence", "unsafe_no_order"):
-        k.on("a", "echo %s >%s/%s" % ("Y" if name == what else "N",
-                                      PARAMETERS, name))
-
-
-def slow_backend():
-    """Whoever else wants host a's CPU has it before the disk's backend, and
-    somebody does: it sees its ring as the guest has filled it meanwhile."""
-    k.on("a", "renice -n 19 -p $(grep -l '[.]xvda-' /proc/[0-9]*/comm |"
-              " cut -d / -f 3)")
-    k.daemon("a", "/dev/null", ["timeout", "150", "sh", "-c",
-                                "while :; do :; done"])
 
 
 def weakened(opts):
@@ -171,7 +62,7 @@ def cut_power(opts, host):
         time.sleep(0.8)
     # Returns when the host and its storage server are gone.
     power = int(k.lab("power-off", host).split()[-1])
-    with open(k.lab("disk-path", DISK), "rb") as f:
+    with open(k.lab("disk-path", s.DISK), "rb") as f:
         kept = f.read()
     if opts.link_first:
         k.lab("heal", "repl", host)
@@ -188,7 +79,7 @@ def kernel_complaints(lines):
 
 def judge_programs(opts, summary, out_a, out_b):
     """Verdicts on fio, redis and their file system; the guest has stopped."""
-    path = k.lab("disk-path", FILES)
+    path = k.lab("disk-path", s.FILES)
     verdicts = {
         "redis": programs.judge_redis(summary, programs.read_aof(path)),
         "file system": programs.judge_file_system(path),
@@ -204,7 +95,7 @@ def judge(result, client, summary, cuts, more):
     events, notes = client.events(), client.notes()
     verdicts = {
         "durable": w.judge_durable(w.reported(events), notes,
-                                   w.read_disk(k.lab("disk-path", DISK))),
+                                   w.read_disk(k.lab("disk-path", s.DISK))),
         "guest": {"problems": []}, **more}
     last = 0
     for n, c in enumerate(cuts):
@@ -244,8 +135,8 @@ def leg(opts, say, rng, host, client, outs):
     unsafe = ["--unsafe-storage"] if opts.buffered_loop else []
     say("protecting it towards host %s while it serves" % other)
     k.receive(other, extra=unsafe)
-    k.protect(host, NAME, extra=unsafe)
-    k.wait_state(host, NAME, "protected", 120)
+    k.protect(host, s.NAME, extra=unsafe)
+    k.wait_state(host, s.NAME, "protected", 120)
     if opts.programs == "all":
         k.wait_for("fio's first round", lambda: fio_rounds(outs[host]), 240)
     if opts.torture:
@@ -253,13 +144,16 @@ def leg(opts, say, rng, host, client, outs):
         k.lab("san-delay", host, "write=0-800", "flush=0-20",
               "seed=%d" % opts.seed)
     if opts.slow_backend:
-        slow_backend()
+        s.slow_backend()
     started = answers(client)
+    discarded = {h: s.discards(h) for h in "ab"}
     time.sleep(rng.uniform(3, 6))
     k.wait_for("%d answers under protection" % MIN_ANSWERS,
                lambda: answers(client) - started >= MIN_ANSWERS,
                opts.timeout + 30)
-    state = k.status(host, NAME)
+    if not opts.buffered_loop and s.discards(host) == discarded[host]:
+        raise k.DrillError("the guest discarded nothing")
+    state = k.status(host, s.NAME)
     time.sleep(rng.uniform(0, 1))
     say("cutting the power of host " + host)
     cut, kept = cut_power(opts, host)
@@ -269,6 +163,8 @@ def leg(opts, say, rng, host, client, outs):
     with k.survival():
         k.wait_for("all connections to go on", lambda:
                    client.answered_after(cut), opts.timeout)
+        k.wait_for("a discard", lambda: opts.buffered_loop or
+                   s.discards(other) > discarded[other], opts.timeout)
         time.sleep(ON_S)
         if opts.programs == "all":
             wait_fio(opts, *outs.values())
@@ -279,15 +175,15 @@ def leg(opts, say, rng, host, client, outs):
 def come_back(opts, say, host, client):
     """The host that died is to be the standby."""
     say("booting host %s again" % host)
-    client.probe(SLOW_PROBE_MS)
+    client.probe(s.SLOW_PROBE_MS)
     drill.revive_host(host)
     k.lab("unfence", host)
     k.lab("san-delay", host, "write=0", "flush=0")
-    offer(opts.many, host)
-    attach(DISK, 0, host)
+    s.offer(opts.many, host)
+    s.attach(s.DISK, 0, host)
     if opts.programs:
-        attach(FILES, 1, host)
-    return k.Console(host, NAME)
+        s.attach(s.FILES, 1, host)
+    return k.Console(host, s.NAME)
 
 
 def run(opts, say):
@@ -295,18 +191,19 @@ def run(opts, say):
     rng = random.Random(opts.seed)
     result = {"seed": opts.seed, "vcpus": opts.vcpus, "cuts": opts.cuts,
               "weakened": weakened(opts), "torture": opts.torture}
-    shutil.rmtree(WORK, ignore_errors=True)
-    os.makedirs(WORK)
-    outs = {host: k.Console(host, NAME) for host in "ab"}
+    shutil.rmtree(s.WORK, ignore_errors=True)
+    os.makedirs(s.WORK)
+    outs = {host: k.Console(host, s.NAME) for host in "ab"}
     say("starting the guest on host a, its disk on the storage of both")
     # A flush would empty the page cache that is to be lost.
-    client = start_guest(opts, "synced=0" if opts.buffered_loop else "")
+    client = s.start_guest(opts, "synced=0" if opts.buffered_loop else
+                         "discard=1")
     cuts, host, more = [], "a", {}
     try:
         client.wait_for("ready", 240)
         if opts.many:
-            check_many()
-        weaken(opts.weaken)
+            s.check_many()
+        s.weaken(opts.weaken)
         while len(cuts) < opts.cuts:
             if cuts:
                 outs[k.OTHER[host]] = come_back(opts, say, k.OTHER[host],
@@ -316,20 +213,20 @@ def run(opts, say):
         summary = client.stop(60)
     finally:
         client.process.terminate()
-    runs = k.runs(host, NAME)
+    runs = k.runs(host, s.NAME)
     if opts.programs:
-        k.on(host, "xl shutdown -w " + NAME)
+        k.on(host, "xl shutdown -w " + s.NAME)
         more = judge_programs(opts, summary, *outs.values())
         result["account"] = programs.account(summary)
     if opts.buffered_loop:
         # Only what died with host a shall be missing.
-        k.on(host, "sync; losetup -d " + LOOP)
+        k.on(host, "sync; losetup -d " + s.LOOP)
     cuts[-1]["after"] = outs[host].lines()
     judge(result, client, summary, cuts, more)
     found_by_its_judge(opts, result["problems"])
     if not runs:
         result["problems"].append("xl list on host %s does not show %s" % (
-            host, NAME))
+            host, s.NAME))
     result.update({name: cuts[0]["state"][name] for name in (
         "checkpoints", "causes", "dirty_pages_mean", "pause_ms_p50",
         "pause_ms_p99", "freeze_ms_p50", "commit_ms_p50", "commit_ms_p99")})
