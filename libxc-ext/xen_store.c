@@ -287,10 +287,8 @@ static int look(struct xen_store *s, bool always)
 {
 	if (s->xw && s->rested && !always)
 		store_take(s);
-	else if (s->xw && store_sync(s))
+	else if (store_sync(s))
 		return -1;
-	if (!s->xw)
-		s->all_stale = true;
 	return 0;
 }
 

@@ -15,7 +15,8 @@
  * Options, as arguments or on the kernel's command line:
  *	ms=N	between two numbered lines (default 10)
  *	mb=N	size of the working set in MiB (default 32)
- *	pages=N	changed per millisecond, at most (default 4)
+ *	pages=N	changed in a row (default 4)
+ *	nap=N	ms of rest after them (default 1)
  *	kmsg=1	tell what the kernel says from the start on, as /dev/kmsg has it
  */
 #include <errno.h>
@@ -46,10 +47,11 @@ static struct option options[] = {
 	{ "ms", 10, 1, 60000 },
 	{ "mb", 32, 1, 4096 },
 	{ "pages", 4, 1, 100000 },
+	{ "nap", 1, 1, 60000 },
 	{ "kmsg", 0, 0, 1 },
 };
 
-enum { OPT_MS, OPT_MB, OPT_PAGES, OPT_KMSG };
+enum { OPT_MS, OPT_MB, OPT_PAGES, OPT_NAP, OPT_KMSG };
 
 /* A clock that all CPUs must agree on. */
 struct clock {
@@ -109,6 +111,12 @@ static uint64_t check_clock(struct clock *c, int cpu, uint64_t last)
 	       !atomic_compare_exchange_weak(&c->newest, &newest, t))
 		;
 	return t;
+}
+
+static struct timespec span(unsigned long ms)
+{
+	return (struct timespec){ .tv_sec = (time_t)(ms / 1000),
+				  .tv_nsec = (long)(ms % 1000 * NS_PER_MS) };
 }
 
 static void check_moves(const struct clock *c, int cpu)
@@ -210,7 +218,7 @@ static void verify(const uint64_t *page, uint64_t number, uint64_t seq)
 static void *watch_memory(void *arg)
 {
 	struct worker *w = arg;
-	struct timespec nap = { .tv_nsec = NS_PER_MS };
+	struct timespec nap = span(options[OPT_NAP].value);
 	uint64_t pages = options[OPT_MB].value << 8, at = 1;
 	uint64_t *set, *seq;
 
@@ -335,8 +343,7 @@ int main(int argc, char **argv)
 	say("clockcheck: %ld CPUs, a line each %lu ms\n", cpus,
 	    options[OPT_MS].value);
 
-	nap.tv_sec = (time_t)(options[OPT_MS].value / 1000);
-	nap.tv_nsec = (long)(options[OPT_MS].value % 1000 * NS_PER_MS);
+	nap = span(options[OPT_MS].value);
 	for (uint64_t n = 1;; n++) {
 		say("N %llu mono=%llu real=%llu\n", (unsigned long long)n,
 		    (unsigned long long)now(CLOCK_MONOTONIC),

@@ -27,7 +27,7 @@ import programs
 import serving as s
 import workloads as w
 
-MIN_ANSWERS = 100		# fewer prove nothing
+MIN_ANSWERS = 60		# fewer prove nothing
 PROBE_MS = 10			# once the power is cut
 ON_S = 4			# how long it is watched on host b
 # Negative drills: by whom the violation has to be found.
@@ -136,7 +136,7 @@ def leg(opts, say, rng, host, client, outs):
     say("protecting it towards host %s while it serves" % other)
     k.receive(other, extra=unsafe)
     k.protect(host, s.NAME, extra=unsafe)
-    k.wait_state(host, s.NAME, "protected", 120)
+    k.wait_state(host, s.NAME, "protected", 180)
     if opts.programs == "all":
         k.wait_for("fio's first round", lambda: fio_rounds(outs[host]), 240)
     if opts.torture:

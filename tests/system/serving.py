@@ -93,8 +93,8 @@ def start_guest(opts, more=""):
     image = os.path.join(WORK, "guest.img")
     w.services_image(image)
     addresses = w.GUEST + ("," + SECOND if opts.many else "")
-    args = "ip=%s serve=1 disk=xvda count=1 ms=200 mb=8 kmsg=1 " \
-        "writers=%d every=%d %s" % (addresses, w.WRITERS, opts.every_ms, more)
+    args = "ip=%s serve=1 disk=xvda count=1 ms=500 mb=8 nap=20 " \
+        "kmsg=1 writers=%d every=%d %s" % (addresses, w.WRITERS, opts.every_ms, more)
     offer(opts.many)
     if opts.many:
         args = FRONTENDS + args
