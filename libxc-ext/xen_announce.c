@@ -34,8 +34,14 @@ enum {
 	TEXT_MAX = 256,
 };
 
-/* Between two announcements, ms: all within the first second. */
+/* Between two announcements, ms: all within the first second, but for a card
+ * that the guest's driver attaches later. */
 static const unsigned int pause_ms[] = { 0, 50, 100, 150, 300, 400 };
+
+enum {
+	TIMES = sizeof(pause_ms) / sizeof(pause_ms[0]),	/* for each card */
+	ROUNDS_MAX = 75,				/* half a minute */
+};
 
 struct card {
 	char netdev[DEVICE_IFNAME_MAX + 1];
@@ -43,12 +49,13 @@ struct card {
 	uint8_t frame[FRAMES_MAX][FRAME_MAX];
 	size_t length[FRAMES_MAX], frames;
 	bool said;			/* or not for us to say */
+	unsigned int times;		/* since then */
 };
 
 struct xen_announce {
 	pthread_t thread;
 	bool started;
-	atomic_bool done;
+	atomic_bool done, stop;
 	struct card card[DEVICES_MAX];
 	size_t n;
 	int packet, netlink;		/* sockets, -1: not open */
@@ -217,23 +224,39 @@ static void announce(struct xen_announce *a, struct card *c)
 	closedir(ports);
 }
 
+/* One more time for those that are not through; how many these are. */
+static size_t round_of(struct xen_announce *a)
+{
+	size_t k, left = 0;
+
+	for (k = 0; k < a->n; k++) {
+		struct card *c = &a->card[k];
+
+		if (c->times == TIMES)
+			continue;
+		announce(a, c);
+		c->times += c->said;
+		left += c->times < TIMES;
+	}
+	return left;
+}
+
 static void *run(void *arg)
 {
 	struct xen_announce *a = arg;
-	size_t i, k;
+	size_t left = 1;
 
-	for (i = 0; i < sizeof(pause_ms) / sizeof(pause_ms[0]); i++) {
+	for (unsigned int i = 0; left && i < ROUNDS_MAX &&
+	     !atomic_load(&a->stop); i++) {
 		const struct timespec pause = {
-			.tv_nsec = pause_ms[i] * 1000000L
+			.tv_nsec = pause_ms[i < TIMES ? i : TIMES - 1] *
+				   1000000L
 		};
 
 		nanosleep(&pause, NULL);
-		for (k = 0; k < a->n; k++)
-			announce(a, &a->card[k]);
+		left = round_of(a);
 	}
-	for (k = 0; k < a->n && a->card[k].said; k++)
-		;
-	if (k == a->n)
+	if (!left)
 		a->why[0] = '\0';
 	atomic_store(&a->done, true);
 	return NULL;
@@ -251,6 +274,7 @@ void xen_announce_free(struct xen_announce *a)
 {
 	if (!a)
 		return;
+	atomic_store(&a->stop, true);
 	if (a->started)
 		pthread_join(a->thread, NULL);
 	if (a->packet >= 0)

@@ -5,8 +5,9 @@
  * Switches, and the bridge of this host, have learnt the way to the host where
  * the guest was.  A card says by a frame of its own where it is; so that
  * nobody waits until the guest has something to say, it is said for it, several
- * times in the first second.  The guest's own driver says it once more, with
- * all of its addresses, when it sees its backend connected.
+ * times in the first second, or in the second after the card's port came up if
+ * that takes longer, half a minute at most.  The guest's own driver says it
+ * once more, with all of its addresses, when it sees its backend connected.
  */
 #ifndef KEMARI_XEN_ANNOUNCE_H
 #define KEMARI_XEN_ANNOUNCE_H
@@ -42,7 +43,7 @@ int xen_announce_start(struct xen_announce *a);
  */
 int xen_announce_done(struct xen_announce *a, char *why);
 
-/** xen_announce_free() - Waits for its end, a second or so.  NULL is fine */
+/** xen_announce_free() - Waits for its end, half a second or so.  NULL is fine */
 void xen_announce_free(struct xen_announce *a);
 
 #endif
