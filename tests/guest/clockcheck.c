@@ -16,7 +16,8 @@
  *	ms=N	between two numbered lines (default 10)
  *	mb=N	size of the working set in MiB (default 32)
  *	pages=N	changed in a row (default 4)
- *	nap=N	ms of rest after them (default 1)
+ *	calm=N	all rests are N times as long (default 1): a guest that has other
+ *		things to do
  *	kmsg=1	tell what the kernel says from the start on, as /dev/kmsg has it
  */
 #include <errno.h>
@@ -47,11 +48,11 @@ static struct option options[] = {
 	{ "ms", 10, 1, 60000 },
 	{ "mb", 32, 1, 4096 },
 	{ "pages", 4, 1, 100000 },
-	{ "nap", 1, 1, 60000 },
+	{ "calm", 1, 1, 1000 },
 	{ "kmsg", 0, 0, 1 },
 };
 
-enum { OPT_MS, OPT_MB, OPT_PAGES, OPT_NAP, OPT_KMSG };
+enum { OPT_MS, OPT_MB, OPT_PAGES, OPT_CALM, OPT_KMSG };
 
 /* A clock that all CPUs must agree on. */
 struct clock {
@@ -133,7 +134,7 @@ static void check_moves(const struct clock *c, int cpu)
 static void *watch_clocks(void *arg)
 {
 	struct worker *w = arg;
-	struct timespec nap = { .tv_nsec = 7 * NS_PER_MS };
+	struct timespec nap = span(7 * options[OPT_CALM].value);
 	uint64_t last[CLOCKS] = { 0 };
 
 	pin(w->cpu);
@@ -159,8 +160,10 @@ static void *watch_timers(void *arg)
 
 	pin(w->cpu);
 	for (;; atomic_fetch_add(&w->rounds, 1)) {
-		step = step * 7 % 31;		/* 1 to 30 ms, in no order */
-		due = now(CLOCK_MONOTONIC) + step * NS_PER_MS;
+		/* 1 to 30 ms, in no order, if it is not calm. */
+		step = step * 7 % 31;
+		due = now(CLOCK_MONOTONIC) +
+		      step * options[OPT_CALM].value * NS_PER_MS;
 		until.tv_sec = (time_t)(due / 1000000000u);
 		until.tv_nsec = (long)(due % 1000000000u);
 		while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until,
@@ -218,7 +221,7 @@ static void verify(const uint64_t *page, uint64_t number, uint64_t seq)
 static void *watch_memory(void *arg)
 {
 	struct worker *w = arg;
-	struct timespec nap = span(options[OPT_NAP].value);
+	struct timespec nap = span(options[OPT_CALM].value);
 	uint64_t pages = options[OPT_MB].value << 8, at = 1;
 	uint64_t *set, *seq;
 

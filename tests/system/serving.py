@@ -93,7 +93,7 @@ def start_guest(opts, more=""):
     image = os.path.join(WORK, "guest.img")
     w.services_image(image)
     addresses = w.GUEST + ("," + SECOND if opts.many else "")
-    args = "ip=%s serve=1 disk=xvda count=1 ms=500 mb=8 nap=20 " \
+    args = "ip=%s serve=1 disk=xvda count=1 ms=500 mb=8 calm=100 " \
         "kmsg=1 writers=%d every=%d %s" % (addresses, w.WRITERS, opts.every_ms, more)
     offer(opts.many)
     if opts.many:
