@@ -160,8 +160,10 @@ static void hear_hello(struct primary *p, const struct wire_hello *h)
 	}
 	if (ours && !h->eligible && p->epoch.bound && p->stage != STAGE_END)
 		primary_granted(p);
-	/* END was ours to send and nothing is left of the session there. */
-	if (p->stage == STAGE_END && p->facts.end_sent && holds_nothing(h))
+	/* A guest that is no more asks for nothing.  Else "nothing" does not
+	 * tell that END was heard: an operator may have made the standby take
+	 * over, and a receiver begun anew since. */
+	if (p->stage == STAGE_END && p->gone && holds_nothing(h))
 		primary_granted(p);
 	if (p->epoch.bound)
 		meet_bound(p, h, ours);

@@ -200,7 +200,7 @@ int secondary_attach(struct secondary *s)
 		/* No shell: killed before it was built, or as it went. */
 		if (staging_eligible(s->staging) || errno != ENOENT)
 			return not_found(s);
-		staging_move(s->staging, STAGING_EMPTY);
+		staging_over(s->staging);
 		return 0;
 	}
 	if (s->stage == STAGE_HELD && v->phase == STAGING_BUILDING)
@@ -279,7 +279,7 @@ static void drop(struct secondary *s)
 		}
 		s->destroyed = true;
 		s->linger_at = now + PEER_LINGER;
-		staging_move(s->staging, STAGING_EMPTY);
+		staging_over(s->staging);
 	}
 	/* The END_ACK is to reach the primary, which closes then. */
 	if (s->peer.link && now < s->linger_at) {

@@ -331,6 +331,19 @@ static void hear_alone(struct secondary *s, const struct wire_alone *a)
 
 static void hear_end(struct secondary *s, const struct wire_end *e)
 {
+	const struct staging_view *v = staging_view(s->staging);
+
+	if (v->phase == STAGING_EMPTY &&
+	    !memcmp(v->session, s->primary.session, sizeof(v->session))) {
+		/* Once more: END_ACK did not reach it. */
+		s->end_reason = e->reason;
+		s->end_ack_due = true;
+		secondary_say_end_ack(s);
+		if (s->end_ack_due)
+			secondary_break(s, EIO, "END_ACK could not be sent");
+		s->end_ack_due = false;
+		return;
+	}
 	if (!is_ours(s, "END", e->generation))
 		return;
 	report_say(s->report, REPORT_INFO, "ended",

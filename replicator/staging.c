@@ -411,6 +411,15 @@ void staging_move(struct staging *st, enum staging_phase phase)
 	view_publish(st);
 }
 
+void staging_over(struct staging *st)
+{
+	struct staging_view *v = view_edit(st), over = { .copy = v->copy };
+
+	memcpy(over.session, v->session, sizeof(over.session));
+	*v = over;
+	view_publish(st);
+}
+
 void staging_generation(struct staging *st, uint64_t generation)
 {
 	struct staging_view *v = view_edit(st);

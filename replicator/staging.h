@@ -146,6 +146,14 @@ const void *staging_shell(const struct staging *st, size_t *len);
  */
 void staging_move(struct staging *st, enum staging_phase phase);
 
+/**
+ * staging_over() - Phase EMPTY, but for the session's name
+ *
+ * It was held here, its claim is given up, and nothing of it is left: which a
+ * primary that has missed END_ACK has to be told.
+ */
+void staging_over(struct staging *st);
+
 /** staging_generation() - Note a higher generation */
 void staging_generation(struct staging *st, uint64_t generation);
 
