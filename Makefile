@@ -35,7 +35,7 @@ WARN := -Wall -Wextra -Werror
 CPPFLAGS := -I. -D_GNU_SOURCE
 CFLAGS := -g $(OPT) $(WARN)
 LDFLAGS := $(filter -fsanitize%,$(OPT))
-LIBS := -levent_core -llz4 -lcrypto -ljson-c
+LIBS := -levent_core -llz4 -lssl -lcrypto -ljson-c
 XEN_LIBS := -lxenctrl -lxenguest -lxencall -lxenforeignmemory -lxenevtchn \
 	-lxengnttab -lxenstore -lxentoollog
 

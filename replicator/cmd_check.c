@@ -13,6 +13,8 @@
 #include "replicator/eligible.h"
 #include "replicator/options.h"
 #include "replicator/probe.h"
+#include "replicator/run.h"
+#include "replicator/tls.h"
 
 static void print_json(const char *name, struct json_object *reasons)
 {
@@ -64,9 +66,11 @@ static int collect_here(struct platform *p, struct json_object *reasons,
 }
 
 /* Everything against it, in @reasons; -1 if that could not be found out. */
-static int collect(struct platform *p, const struct options *o,
-		   struct platform_info *info, struct json_object *reasons)
+static int collect(struct platform *p, struct tls *tls,
+		   const struct options *o, struct platform_info *info,
+		   struct json_object *reasons)
 {
+	char address[OPTIONS_HOST_MAX + OPTIONS_PORT_MAX + 4];
 	struct recbuf shell = { 0 };
 	char why[PROBE_WHY_MAX] = "";
 	int n, rc = -1;
@@ -80,7 +84,8 @@ static int collect(struct platform *p, const struct options *o,
 	if (n || !*o->host)
 		goto out;
 	rc = p->ops->describe(p, &shell);
-	if (!rc && probe(o->host, o->port, info, shell.bytes, shell.used, why))
+	options_address(o, address, sizeof(address));
+	if (!rc && probe(tls, address, info, shell.bytes, shell.used, why))
 		add(reasons, why);
 out:
 	if (rc)
@@ -95,17 +100,21 @@ int cmd_check(const struct options *o)
 	struct json_object *reasons;
 	struct platform_info info;
 	struct platform *p;
+	struct tls *tls = NULL;
 	char why[PLATFORM_WHY_MAX];
 	int status = 1;
 
+	if (*o->host && run_tls("check", o, o->peer ? o->peer : o->host, &tls))
+		return 1;
 	if (platform_open_xen(&p, o->domain, why)) {
 		fprintf(stderr, "kemari check: %s: %s\n", o->domain, why);
+		tls_free(tls);
 		return 1;
 	}
 	if (o->unsafe_storage)
 		platform_xen_storage(p, PLATFORM_XEN_UNSAFE);
 	reasons = json_object_new_array();
-	if (!collect(p, o, &info, reasons)) {
+	if (!collect(p, tls, o, &info, reasons)) {
 		status = json_object_array_length(reasons) ? 1 : 0;
 		if (o->json)
 			print_json(info.name, json_object_get(reasons));
@@ -114,5 +123,6 @@ int cmd_check(const struct options *o)
 	}
 	json_object_put(reasons);
 	p->ops->close(p);
+	tls_free(tls);
 	return status;
 }

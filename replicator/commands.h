@@ -14,5 +14,6 @@ int cmd_receive(const struct options *o);	/* run_secondary.c */
 int cmd_status(const struct options *o);	/* cmd_client.c */
 int cmd_unprotect(const struct options *o);
 int cmd_failover(const struct options *o);
+int cmd_pki(const struct options *o);		/* cmd_pki.c */
 
 #endif

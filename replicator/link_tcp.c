@@ -3,9 +3,12 @@
  * link_tcp.c - the link over TCP, on a libevent loop
  *
  * Input goes into one fixed buffer, from which whole messages are handed out
- * in place.  Output that the socket does not take at once waits in an evbuffer;
+ * in place.  Output that the transport does not take at once waits in an evbuffer;
  * send() refuses while LINK_QUEUE_MAX is queued.  (No bufferevent: it reads
  * 4 KiB at a time, and a checkpoint would cost hundreds of wakeups.)
+ *
+ * CONNECTING, until the socket is; STARTING, until the peer is known; UP.  Each
+ * of the first two has a deadline.  What is sent before UP waits.
  *
  * No callback comes from within a call: send() only writes and appends, and
  * shut() leaves the telling to an event of its own.  A callback may close the
@@ -21,30 +24,36 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <event2/buffer.h>
 #include <event2/event.h>
-#include <event2/listener.h>
 
+#include "replicator/address.h"
+#include "replicator/transport.h"
+#include "replicator/tls.h"
 #include "replicator/wire.h"
 
-/* Deadlines: connecting LINK_TCP_CONNECT_S; keepalive probes after
- * LINK_TCP_IDLE_S, PROBES of them PROBE_S apart. */
+/* Deadlines: connecting LINK_TCP_CONNECT_S, then the handshake .limit_ms;
+ * keepalive probes after LINK_TCP_IDLE_S, PROBES of them PROBE_S apart. */
 enum {
 	PROBE_S = 5,
 	PROBES = 3,
-	BACKLOG = 8,
 	IN_ROOM = 2 * (sizeof(struct wire_head) + WIRE_BODY_MAX),
 };
 
+enum state { CONNECTING, STARTING, UP };
+
 struct link_tcp {
 	struct link base;
-	int fd;
+	struct transport *tr;
+	enum state state;
 	struct event *rd, *wr;
+	struct event *limit;	/* until UP */
 	struct event *later;	/* tells closed() from the loop */
+	unsigned int limit_ms;
+	void (*ready)(void *arg);
+	void *ready_arg;
 	struct evbuffer *out;
-	bool connecting;
 	bool down;		/* nothing goes in or out any more */
 	bool full;		/* a send() was refused: writable() is due */
 	bool *gone;		/* set by close() within a callback */
@@ -71,14 +80,15 @@ static void go_down(struct link_tcp *t, int err, const char *why)
 	snprintf(t->why, sizeof(t->why), "%s", why);
 	event_del(t->rd);
 	event_del(t->wr);
+	event_del(t->limit);
 	event_active(t->later, EV_TIMEOUT, 0);
 }
 
-static void go_down_errno(struct link_tcp *t, const char *what, int err)
+static void cannot_connect(struct link_tcp *t, int err)
 {
 	char why[LINK_TCP_WHY_MAX];
 
-	snprintf(why, sizeof(why), "%s: %s", what, strerror(err));
+	snprintf(why, sizeof(why), "cannot connect: %s", strerror(err));
 	go_down(t, err, why);
 }
 
@@ -91,12 +101,81 @@ static void tell_closed(evutil_socket_t fd, short what, void *arg)
 	t->base.handler.closed(t->base.handler.arg, t->err, t->why);
 }
 
-static bool try_again(int err)
+/* --- before the first message ----------------------------------------------- */
+
+static void limit(struct link_tcp *t, unsigned int ms)
 {
-	return err == EAGAIN || err == EWOULDBLOCK || err == EINTR;
+	const struct timeval tv = {
+		.tv_sec = ms / 1000, .tv_usec = (suseconds_t)(ms % 1000) * 1000,
+	};
+
+	event_add(t->limit, &tv);
+}
+
+static void on_limit(evutil_socket_t fd, short what, void *arg)
+{
+	struct link_tcp *t = arg;
+	char why[LINK_TCP_WHY_MAX];
+
+	(void)fd;
+	(void)what;
+	if (t->state == CONNECTING) {
+		cannot_connect(t, ETIMEDOUT);
+		return;
+	}
+	snprintf(why, sizeof(why), "the TLS handshake was not over after %u ms",
+		 t->limit_ms);
+	go_down(t, ETIMEDOUT, why);
+}
+
+static bool connected(struct link_tcp *t)
+{
+	socklen_t len = sizeof(int);
+	int err = 0;
+
+	if (getsockopt(t->tr->fd, SOL_SOCKET, SO_ERROR, &err, &len))
+		err = errno;
+	if (err) {
+		cannot_connect(t, err);
+		return false;
+	}
+	t->state = STARTING;
+	limit(t, t->limit_ms);
+	return true;
+}
+
+/* One step of the handshake.  @t may be gone afterwards. */
+static void go_on(struct link_tcp *t)
+{
+	if (t->state == CONNECTING && !connected(t))
+		return;
+	if (!t->tr->ops->start(t->tr)) {
+		t->state = UP;
+		event_del(t->limit);
+		event_add(t->rd, NULL);
+		if (t->tr->more)
+			event_active(t->rd, EV_READ, 0);
+		if (evbuffer_get_length(t->out))
+			event_add(t->wr, NULL);
+		if (t->ready)
+			t->ready(t->ready_arg);
+	} else if (errno != EAGAIN) {
+		go_down(t, errno, t->tr->why);
+	} else if (t->tr->wants_write) {
+		event_del(t->rd);
+		event_add(t->wr, NULL);
+	} else {
+		event_add(t->rd, NULL);
+	}
 }
 
 /* --- input ------------------------------------------------------------------ */
+
+/* A ClientHello where a message should be: one side has --plaintext. */
+static bool is_tls(const uint8_t *in, size_t have)
+{
+	return have > 2 && in[0] == 0x16 && in[1] == 0x03;
+}
 
 /* Hand out whole messages.  Return: bytes taken; *@gone: the link is freed. */
 static size_t deliver(struct link_tcp *t, bool *gone)
@@ -106,7 +185,9 @@ static size_t deliver(struct link_tcp *t, bool *gone)
 
 	while (!t->down) {
 		if (wire_head_check(t->in + at, t->have - at, &total, why)) {
-			go_down(t, EPROTO, why);
+			go_down(t, EPROTO, is_tls(t->in + at, t->have - at) ?
+				"the peer speaks TLS: --plaintext is for both sides or for none" :
+				why);
 			break;
 		}
 		if (!total || t->have - at < total)
@@ -126,11 +207,16 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 	size_t taken;
 	ssize_t n;
 
+	(void)fd;
 	(void)what;
-	n = recv(fd, t->in + t->have, sizeof(t->in) - t->have, 0);
+	if (t->state != UP) {
+		go_on(t);
+		return;
+	}
+	n = t->tr->ops->read(t->tr, t->in + t->have, sizeof(t->in) - t->have);
 	if (n < 0) {
-		if (!try_again(errno))
-			go_down_errno(t, "connection lost", errno);
+		if (errno != EAGAIN)
+			go_down(t, errno, t->tr->why);
 		return;
 	}
 	if (!n) {
@@ -146,39 +232,20 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 	t->gone = NULL;
 	t->have -= taken;
 	memmove(t->in, t->in + taken, t->have);
+	if (t->tr->more && !t->down)
+		event_active(t->rd, EV_READ, 0);
 }
 
 /* --- output ------------------------------------------------------------------ */
 
-/* What the socket takes now.  Return: bytes, or -1: the link is down. */
-static ssize_t put(struct link_tcp *t, struct iovec *iov, int n)
+/* What the transport takes now.  Return: bytes, or -1: the link is down. */
+static ssize_t put(struct link_tcp *t, const struct iovec *iov, int n)
 {
-	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = (size_t)n };
-	ssize_t sent = sendmsg(t->fd, &msg, MSG_NOSIGNAL);
+	ssize_t sent = t->tr->ops->write(t->tr, iov, n);
 
-	if (sent >= 0)
-		return sent;
-	if (try_again(errno))
-		return 0;
-	go_down_errno(t, "connection lost", errno);
-	return -1;
-}
-
-static bool connected(struct link_tcp *t, short what)
-{
-	socklen_t len = sizeof(int);
-	int err = ETIMEDOUT;
-
-	if (!(what & EV_TIMEOUT) &&
-	    getsockopt(t->fd, SOL_SOCKET, SO_ERROR, &err, &len))
-		err = errno;
-	if (err) {
-		go_down_errno(t, "cannot connect", err);
-		return false;
-	}
-	t->connecting = false;
-	event_add(t->rd, NULL);
-	return true;
+	if (sent < 0)
+		go_down(t, errno, t->tr->why);
+	return sent;
 }
 
 static void on_writable(evutil_socket_t fd, short what, void *arg)
@@ -189,8 +256,11 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
 	int n;
 
 	(void)fd;
-	if (t->connecting && !connected(t, what))
+	(void)what;
+	if (t->state != UP) {
+		go_on(t);
 		return;
+	}
 	n = evbuffer_peek(t->out, -1, NULL, iov, LINK_IOV_MAX);
 	if (n > LINK_IOV_MAX)
 		n = LINK_IOV_MAX;
@@ -238,7 +308,6 @@ static int append(struct link_tcp *t, const struct iovec *iov, int n,
 static int tcp_send(struct link *l, const struct iovec *iov, int n)
 {
 	struct link_tcp *t = of(l);
-	struct iovec copy[LINK_IOV_MAX];
 	ssize_t sent = 0;
 
 	if (t->down) {
@@ -254,9 +323,8 @@ static int tcp_send(struct link *l, const struct iovec *iov, int n)
 		errno = EAGAIN;
 		return -1;
 	}
-	if (!t->connecting && !tcp_queued(l)) {
-		memcpy(copy, iov, (size_t)n * sizeof(*iov));
-		sent = put(t, copy, n);
+	if (t->state == UP && !tcp_queued(l)) {
+		sent = put(t, iov, n);
 		if (sent < 0) {
 			errno = EPIPE;
 			return -1;
@@ -267,7 +335,7 @@ static int tcp_send(struct link *l, const struct iovec *iov, int n)
 		errno = ENOMEM;
 		return -1;
 	}
-	if (!t->connecting && tcp_queued(l))
+	if (t->state == UP && tcp_queued(l))
 		event_add(t->wr, NULL);
 	return 0;
 }
@@ -291,10 +359,11 @@ static void tcp_close(struct link *l)
 		*t->gone = true;
 	event_drop(t->rd);
 	event_drop(t->wr);
+	event_drop(t->limit);
 	event_drop(t->later);
 	if (t->out)
 		evbuffer_free(t->out);
-	close(t->fd);
+	t->tr->ops->close(t->tr);
 	free(t);
 }
 
@@ -326,222 +395,84 @@ static void tune(int fd)
 				 &options[i].value, sizeof(options[i].value));
 }
 
-static struct link_tcp *make(struct event_base *base, int fd)
+static struct link_tcp *make(struct event_base *base, struct transport *tr,
+			     unsigned int limit_ms)
 {
 	struct link_tcp *t = calloc(1, sizeof(*t));
 
 	if (!t) {
-		close(fd);
+		tr->ops->close(tr);
+		errno = ENOMEM;
 		return NULL;
 	}
 	t->base.ops = &tcp_ops;
-	t->fd = fd;
-	t->rd = event_new(base, fd, EV_READ | EV_PERSIST, on_readable, t);
-	t->wr = event_new(base, fd, EV_WRITE, on_writable, t);
+	t->tr = tr;
+	t->limit_ms = limit_ms;
+	t->rd = event_new(base, tr->fd, EV_READ | EV_PERSIST, on_readable, t);
+	t->wr = event_new(base, tr->fd, EV_WRITE, on_writable, t);
+	t->limit = evtimer_new(base, on_limit, t);
 	t->later = event_new(base, -1, 0, tell_closed, t);
 	t->out = evbuffer_new();
-	if (!t->rd || !t->wr || !t->later || !t->out ||
-	    evutil_make_socket_nonblocking(fd)) {
+	if (!t->rd || !t->wr || !t->limit || !t->later || !t->out ||
+	    evutil_make_socket_nonblocking(tr->fd)) {
 		tcp_close(&t->base);
 		errno = ENOMEM;
 		return NULL;
 	}
-	tune(fd);
+	tune(tr->fd);
 	return t;
 }
 
-struct link *link_tcp_from_fd(struct event_base *base, int fd)
+struct link *link_tcp_new(struct event_base *base, struct transport *tr,
+			  unsigned int limit_ms, void (*ready)(void *arg),
+			  void *arg)
 {
-	struct link_tcp *t = make(base, fd);
+	struct link_tcp *t = make(base, tr, limit_ms);
 
 	if (!t)
 		return NULL;
-	event_add(t->rd, NULL);
+	t->state = STARTING;
+	t->ready = ready;
+	t->ready_arg = arg;
+	limit(t, limit_ms);
+	event_active(t->rd, EV_READ, 0);
 	return &t->base;
 }
 
-static int bad_address(char *why, const char *address, const char *rule)
+struct link *link_tcp_connect(struct event_base *base, struct tls *tls,
+			      const char *address, char *why)
 {
-	snprintf(why, LINK_TCP_WHY_MAX, "address '%.100s': %s", address, rule);
-	errno = EINVAL;
-	return -1;
-}
-
-/* "HOST:PORT", "[V6]:PORT", "HOST" or a bare IPv6 address, taken apart in
- * place: @text is cut, @host and @port point into it. */
-static int split(char *text, const char *address, char **host,
-		 const char **port, char *why)
-{
-	char *colon = strrchr(text, ':'), *end;
-	unsigned long number;
-
-	*host = text;
-	*port = LINK_TCP_PORT;
-	if (text[0] == '[') {
-		*host = text + 1;
-		colon = strchr(text, ']');
-		if (!colon || (colon[1] && colon[1] != ':'))
-			return bad_address(why, address, "not [V6]:PORT");
-		*colon++ = '\0';
-		colon = *colon ? colon : NULL;
-	} else if (colon && strchr(text, ':') != colon) {
-		colon = NULL;
-	}
-	if (colon) {
-		*colon = '\0';
-		*port = colon + 1;
-		number = strtoul(*port, &end, 10);
-		if (!**port || *end || number > 65535)
-			return bad_address(why, address, "the port is not a "
-					   "number from 0 to 65535");
-	}
-	if (!**host)
-		return bad_address(why, address, "no host");
-	return 0;
-}
-
-static struct addrinfo *resolve(const char *address, int flags, char *why)
-{
-	struct addrinfo hints = {
-		.ai_socktype = SOCK_STREAM,
-		.ai_flags = flags | AI_NUMERICSERV,
-	}, *list;
-	char text[256], *host;
-	const char *port;
-	int r;
-
-	if (snprintf(text, sizeof(text), "%s", address) >= (int)sizeof(text)) {
-		bad_address(why, address, "longer than 255 characters");
-		return NULL;
-	}
-	if (split(text, address, &host, &port, why))
-		return NULL;
-	r = getaddrinfo(host, port, &hints, &list);
-	if (r) {
-		snprintf(why, LINK_TCP_WHY_MAX, "address '%.100s': %s", address,
-			 gai_strerror(r));
-		errno = ENOENT;
-		return NULL;
-	}
-	return list;
-}
-
-struct link *link_tcp_connect(struct event_base *base, const char *address,
-			      char *why)
-{
-	struct timeval limit = { .tv_sec = LINK_TCP_CONNECT_S };
-	struct addrinfo *to = resolve(address, 0, why);
+	struct addrinfo *to = address_resolve(address, 0, why);
 	struct link_tcp *t = NULL;
+	struct transport *tr = NULL;
 	int fd;
 
 	if (!to)
 		return NULL;
+	*why = '\0';
 	fd = socket(to->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
 		    0);
 	if (fd >= 0)
-		t = make(base, fd);
+		tr = tls ? transport_tls(tls, fd, false, why) : transport_plain(fd);
+	if (tr)
+		t = make(base, tr, tls ? tls_handshake_ms(tls) : 0);
 	if (!t) {
-		snprintf(why, LINK_TCP_WHY_MAX, "%.150s: %s", address,
-			 strerror(errno));
+		if (!*why)
+			snprintf(why, LINK_TCP_WHY_MAX, "%.150s: %s", address,
+				 strerror(errno));
 		freeaddrinfo(to);
 		return NULL;
 	}
-	t->connecting = true;
+	limit(t, LINK_TCP_CONNECT_S * 1000);
 	if (connect(fd, to->ai_addr, to->ai_addrlen) && errno != EINPROGRESS)
-		go_down_errno(t, "cannot connect", errno);
+		cannot_connect(t, errno);
 	else
-		event_add(t->wr, &limit);
+		event_add(t->wr, NULL);
 	freeaddrinfo(to);
 	return &t->base;
 }
 
-/* --- listening ------------------------------------------------------------------ */
-
-struct link_listener {
-	struct event_base *base;
-	struct evconnlistener *lev;
-	void (*accepted)(void *arg, struct link *l, const char *peer);
-	void *arg;
-};
-
-static void on_accept(struct evconnlistener *lev, evutil_socket_t fd,
-		      struct sockaddr *from, int len, void *arg)
+const char *link_tcp_transport(const struct link *l)
 {
-	char host[NI_MAXHOST], port[NI_MAXSERV];
-	char peer[NI_MAXHOST + NI_MAXSERV + 4];
-	struct link_listener *listener = arg;
-	struct link *l = link_tcp_from_fd(listener->base, fd);
-
-	(void)lev;
-	if (!l)
-		return;		/* no memory: the peer tries again */
-	if (getnameinfo(from, (socklen_t)len, host, sizeof(host), port,
-			sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV))
-		snprintf(peer, sizeof(peer), "?");
-	else
-		snprintf(peer, sizeof(peer), from->sa_family == AF_INET6 ?
-			 "[%s]:%s" : "%s:%s", host, port);
-	peer[LINK_TCP_PEER_MAX - 1] = '\0';
-	listener->accepted(listener->arg, l, peer);
-}
-
-struct link_listener *link_tcp_listen(struct event_base *base,
-				      const char *address,
-				      void (*accepted)(void *arg,
-						       struct link *l,
-						       const char *peer),
-				      void *arg, char *why)
-{
-	struct addrinfo *at = resolve(address, AI_PASSIVE, why);
-	struct link_listener *l;
-
-	if (!at)
-		return NULL;
-	l = calloc(1, sizeof(*l));
-	if (!l) {
-		snprintf(why, LINK_TCP_WHY_MAX, "out of memory");
-		freeaddrinfo(at);
-		return NULL;
-	}
-	*l = (struct link_listener){
-		.base = base,
-		.accepted = accepted,
-		.arg = arg,
-	};
-	l->lev = evconnlistener_new_bind(base, on_accept, l,
-					 LEV_OPT_CLOSE_ON_FREE |
-					 LEV_OPT_CLOSE_ON_EXEC |
-					 LEV_OPT_REUSEABLE, BACKLOG,
-					 at->ai_addr, (int)at->ai_addrlen);
-	freeaddrinfo(at);
-	if (!l->lev) {
-		snprintf(why, LINK_TCP_WHY_MAX, "cannot listen on %.150s: %s",
-			 address, strerror(errno));
-		free(l);
-		return NULL;
-	}
-	return l;
-}
-
-unsigned int link_tcp_port(const struct link_listener *l)
-{
-	struct sockaddr_storage ss = { 0 };
-	socklen_t len = sizeof(ss);
-
-	if (getsockname(evconnlistener_get_fd(l->lev), (struct sockaddr *)&ss,
-			&len))
-		return 0;
-	/* It does not know what getsockname() fills in.
-	 * NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage) */
-	return ntohs(ss.ss_family == AF_INET6 ?
-		     ((struct sockaddr_in6 *)&ss)->sin6_port :
-		     ((struct sockaddr_in *)&ss)->sin_port);
-}
-
-void link_tcp_unlisten(struct link_listener *l)
-{
-	if (!l)
-		return;
-	evconnlistener_free(l->lev);
-	free(l);
+	return of(l)->state == UP ? of(l)->tr->label : "";
 }

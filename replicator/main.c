@@ -10,18 +10,20 @@
 #include "replicator/options.h"
 
 static const struct command commands[] = {
-	{ "check", "DOMAIN [--to HOST[:PORT]]", "tjw", true, false, cmd_check,
-	  "can this guest be protected?" },
-	{ "protect", "DOMAIN --to HOST[:PORT] --plaintext", "tpedbouw", true,
-	  false, cmd_protect, "protect a running guest" },
-	{ "receive", "--listen ADDR[:PORT] --plaintext", "lpscbogw", false,
-	  false, cmd_receive, "hold the standby of a guest" },
-	{ "status", "[DOMAIN]", "j", false, true, cmd_status,
+	{ "check", "DOMAIN [--to HOST[:PORT]]", "tpCTKnjw", true, false, 0,
+	  cmd_check, "can this guest be protected?" },
+	{ "protect", "DOMAIN --to HOST[:PORT]", "tpCTKnedbouw", true, false, 0,
+	  cmd_protect, "protect a running guest" },
+	{ "receive", "--listen ADDR[:PORT]", "lpCTKnscbogw", false, false, 0,
+	  cmd_receive, "hold the standby of a guest" },
+	{ "status", "[DOMAIN]", "j", false, true, 0, cmd_status,
 	  "state and figures" },
-	{ "unprotect", "DOMAIN", "fx", true, false, cmd_unprotect,
+	{ "unprotect", "DOMAIN", "fx", true, false, 0, cmd_unprotect,
 	  "end a protection; the guest runs on" },
-	{ "failover", "DOMAIN --force", "f", true, false, cmd_failover,
+	{ "failover", "DOMAIN --force", "f", true, false, 0, cmd_failover,
 	  "take over on the secondary, now" },
+	{ "pki", "DIR HOST [ADDRESS]...", "", false, false, 2, cmd_pki,
+	  "make certificates: of a CA in DIR, and of a host" },
 };
 
 enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
@@ -65,8 +67,8 @@ int main(int argc, char **argv)
 	for (i = 2; i < argc; i++) {
 		if (strcmp(argv[i], "--help"))
 			continue;
-		printf("usage: kemari %s %s [OPTIONS]\n%s\n", c->name,
-		       c->args, c->help);
+		printf("usage: kemari %s %s%s\n%s\n", c->name, c->args,
+		       *c->letters ? " [OPTIONS]" : "", c->help);
 		options_help(c);
 		return 0;
 	}

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "replicator/options.h"
+#include "replicator/tls.h"
 
 enum kind { FLAG, NUMBER, TEXT, ADDRESS, POLICY };
 
@@ -31,7 +32,15 @@ static const struct opt {
 	{ 'l', "listen", ADDRESS, 0, 0, 0, "ADDR[:PORT]",
 	  "address to listen on, of the replication network" },
 	{ 'p', "plaintext", FLAG, AT(plaintext), 0, 0, NULL,
-	  "send guest memory unencrypted; required by this version" },
+	  "no TLS: guest memory can be read and changed on its way" },
+	{ 'C', "tls-ca", TEXT, AT(tls_ca), 0, 0, "FILE",
+	  "certificate of the CA that every host's is of" },
+	{ 'T', "tls-cert", TEXT, AT(tls_cert), 0, 0, "FILE",
+	  "certificate of this host" },
+	{ 'K', "tls-key", TEXT, AT(tls_key), 0, 0, "FILE",
+	  "private key of this host" },
+	{ 'n', "peer", TEXT, AT(peer), 0, 0, "NAME",
+	  "name or address that the other host's certificate bears" },
 	{ 'j', "json", FLAG, AT(json), 0, 0, NULL, "print JSON" },
 	{ 'f', "force", FLAG, AT(force), 0, 0, NULL,
 	  "the operator decides who goes on" },
@@ -61,6 +70,9 @@ enum { OPTS = sizeof(table) / sizeof(table[0]) };
 
 static const struct options defaults = {
 	.port = KEMARI_PORT,
+	.tls_ca = TLS_DIR "/ca.pem",
+	.tls_cert = TLS_DIR "/host.pem",
+	.tls_key = TLS_DIR "/host.key",
 	.max_epoch_ms = MAX_EPOCH_MS_DEFAULT,
 	.dirty_limit = DIRTY_LIMIT_DEFAULT,
 	.staging_mib = STAGING_MIB_DEFAULT,
@@ -172,17 +184,24 @@ static int whole(const struct command *c, const struct options *o)
 {
 	const char *rule = NULL;
 
+	if (c->words > o->n_words) {
+		fprintf(stderr, "kemari %s: %d arguments, it takes %s\n",
+			c->name, o->n_words, c->args);
+		return -1;
+	}
 	if (c->domain && !o->domain)
 		rule = "a domain is needed: its name, ID or UUID";
 	else if (strchr(c->letters, 'l') && !*o->host)
 		rule = "--listen is needed: the address of the replication "
 		       "network to listen on";
-	else if (strchr(c->letters, 't') && strchr(c->letters, 'p') &&
+	else if (strchr(c->letters, 't') && strchr(c->letters, 'b') &&
 		 !*o->host)
 		rule = "--to is needed: the host that runs `kemari receive`";
-	else if (strchr(c->letters, 'p') && !o->plaintext)
-		rule = "--plaintext is needed: this version sends guest memory "
-		       "unencrypted, and says so";
+	else if (o->plaintext && (o->peer || o->tls_ca != defaults.tls_ca ||
+				  o->tls_cert != defaults.tls_cert ||
+				  o->tls_key != defaults.tls_key))
+		rule = "--plaintext goes without --peer and --tls-ca, "
+		       "--tls-cert, --tls-key";
 	else if (o->standby_is_dead && !o->force)
 		rule = "--standby-is-dead goes with --force";
 	else if (strchr(c->letters, 'b') && o->timeout_ms < 2 * o->heartbeat_ms)
@@ -226,6 +245,11 @@ int options_parse(const struct command *c, int argc, char **argv,
 	}
 	if (optind < argc && (c->domain || c->optional_domain))
 		o->domain = argv[optind++];
+	if (c->words) {
+		o->words = argv + optind;
+		o->n_words = argc - optind;
+		optind = argc;
+	}
 	if (optind < argc) {
 		fprintf(stderr, "kemari %s: %s: one argument too many\n",
 			c->name, argv[optind]);
@@ -257,6 +281,10 @@ void options_help(const struct command *c)
 		printf("  %-26s %s", left, t->help);
 		if (t->kind == NUMBER)
 			printf(" (%" PRIu32 ")", *(const uint32_t *)
+			       ((const char *)&defaults + t->at));
+		if (t->kind == TEXT && *(const char *const *)
+		    ((const char *)&defaults + t->at))
+			printf(" (%s)", *(const char *const *)
 			       ((const char *)&defaults + t->at));
 		printf("\n");
 	}

@@ -42,9 +42,13 @@ enum unsafe_policy { UNSAFE_NOTHING, UNSAFE_POLICY_NONE, UNSAFE_POLICY_HOLD };
 
 struct options {
 	const char *domain;		/* name, ID or UUID; NULL: none given */
+	char **words;			/* what a verb with .words was given */
+	int n_words;
 	char host[OPTIONS_HOST_MAX];	/* of --to or --listen; "" none */
 	char port[OPTIONS_PORT_MAX];
 	bool plaintext;
+	const char *tls_ca, *tls_cert, *tls_key;	/* files */
+	const char *peer;		/* of its certificate; NULL none */
 	bool json;
 	bool force;
 	bool standby_is_dead;
@@ -67,6 +71,8 @@ struct command {
 				 * options.c */
 	bool domain;		/* needs a domain */
 	bool optional_domain;	/* takes one */
+	int words;		/* takes that many words or more, and no
+				 * domain; 0 none */
 	int (*run)(const struct options *o);
 	const char *help;
 };

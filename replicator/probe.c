@@ -1,62 +1,124 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * probe.c - would that secondary take this guest?
+ *
+ * Step by step: the loop runs until the answer to the last message is there.
  */
+#include "replicator/probe.h"
+
 #include <errno.h>
-#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/socket.h>
-#include <sys/time.h>
 #include <sys/uio.h>
-#include <unistd.h>
+
+#include <event2/event.h>
 
 #include "libxc-ext/platform.h"
-#include "replicator/probe.h"
+#include "replicator/link.h"
+#include "replicator/link_tcp.h"
 #include "replicator/wire.h"
 
 struct probe {
-	int fd;
+	struct event_base *base;
+	struct event *limit;
+	struct link *link;
 	char *why;
-	uint8_t *message;	/* the last one received */
+	int failed;		/* errno, with .why */
+	int got;		/* type of .message, 0 none yet */
+	uint8_t message[sizeof(struct wire_head) + WIRE_BODY_MAX];
 };
 
 static int fail(struct probe *p, int err, const char *what, const char *text)
 {
 	snprintf(p->why, PROBE_WHY_MAX, "%s: %s", what, text);
+	p->failed = err;
 	errno = err;
 	return -1;
 }
 
-/* Try each address of the name. */
-static int connect_to(struct probe *p, const char *host, const char *port)
+/* --- the link ---------------------------------------------------------------- */
+
+/* The first that comes is kept, but for heartbeats; an ERROR ends all. */
+static void on_message(void *arg, const void *bytes, size_t len)
+{
+	struct probe *p = arg;
+	char why[WIRE_WHY_MAX];
+	int type = wire_check(bytes, len, why);
+	struct wire_error e;
+
+	if (p->failed || type == 0 || type == WIRE_HEARTBEAT)
+		return;
+	if (type < 0) {
+		fail(p, EPROTO, "the peer breaks the protocol", why);
+	} else if (type == WIRE_ERROR) {
+		memcpy(&e, wire_body(bytes), sizeof(e));
+		fail(p, EREMOTEIO, "the peer says", e.text);
+	} else if (!p->got) {
+		memcpy(p->message, bytes, len);
+		p->got = type;
+	}
+}
+
+static void on_closed(void *arg, int err, const char *why)
+{
+	struct probe *p = arg;
+
+	if (!p->failed)
+		fail(p, err ? err : EPIPE, "no answer", why);
+}
+
+static void on_writable(void *arg)
+{
+	(void)arg;
+}
+
+static void on_limit(evutil_socket_t fd, short what, void *arg)
+{
+	struct probe *p = arg;
+
+	(void)fd;
+	(void)what;
+	if (!p->failed)
+		fail(p, ETIMEDOUT, "receive", "no answer in time");
+}
+
+static int open_link(struct probe *p, struct tls *tls, const char *address)
+{
+	char why[LINK_TCP_WHY_MAX];
+
+	p->base = event_base_new();
+	if (p->base)
+		p->limit = evtimer_new(p->base, on_limit, p);
+	if (!p->limit)
+		return fail(p, ENOMEM, "probe", "out of memory");
+	p->link = link_tcp_connect(p->base, tls, address, why);
+	if (!p->link)
+		return fail(p, errno, "connect", why);
+	p->link->handler = (struct link_handler){
+		on_message, on_closed, on_writable, p
+	};
+	return 0;
+}
+
+static void close_link(struct probe *p)
+{
+	if (p->link)
+		p->link->ops->close(p->link);
+	if (p->limit)
+		event_free(p->limit);
+	if (p->base)
+		event_base_free(p->base);
+}
+
+/* --- one step ---------------------------------------------------------------- */
+
+static void be_patient(struct probe *p)
 {
 	const struct timeval patience = { .tv_sec = PROBE_TIMEOUT_S };
-	const struct addrinfo hints = { .ai_socktype = SOCK_STREAM };
-	struct addrinfo *list, *a;
-	int r = getaddrinfo(host, port, &hints, &list);
-	int err = EHOSTUNREACH;
 
-	if (r)
-		return fail(p, ENOENT, "address", gai_strerror(r));
-	for (a = list; a && p->fd < 0; a = a->ai_next) {
-		p->fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-		if (p->fd < 0)
-			continue;
-		setsockopt(p->fd, SOL_SOCKET, SO_RCVTIMEO, &patience,
-			   sizeof(patience));
-		setsockopt(p->fd, SOL_SOCKET, SO_SNDTIMEO, &patience,
-			   sizeof(patience));
-		if (!connect(p->fd, a->ai_addr, a->ai_addrlen))
-			continue;
-		err = errno == EINPROGRESS ? ETIMEDOUT : errno;
-		close(p->fd);
-		p->fd = -1;
-	}
-	freeaddrinfo(list);
-	return p->fd < 0 ? fail(p, err, "connect", strerror(err)) : 0;
+	evtimer_add(p->limit, &patience);
 }
 
 static int send_all(struct probe *p, enum wire_type type, const void *head,
@@ -67,84 +129,38 @@ static int send_all(struct probe *p, enum wire_type type, const void *head,
 		{ (void *)(uintptr_t)rest, rest_len },
 	};
 	struct wire_head h;
-	const struct iovec *part;
 	struct iovec all[3];
-	int i;
 
 	wire_seal(&h, type, body, rest_len ? 2 : 1);
 	all[0] = (struct iovec){ &h, sizeof(h) };
 	all[1] = body[0];
 	all[2] = body[1];
-	for (i = 0; i < 3; i++) {
-		size_t sent = 0;
-
-		part = &all[i];
-		while (sent < part->iov_len) {
-			ssize_t n = send(p->fd, (char *)part->iov_base + sent,
-					 part->iov_len - sent, MSG_NOSIGNAL);
-
-			if (n < 0)
-				return fail(p, errno, "send", strerror(errno));
-			sent += n;
-		}
+	be_patient(p);
+	while (!p->failed && p->link->ops->send(p->link, all, 3)) {
+		if (errno == EAGAIN || errno == EPIPE)	/* closed() will come */
+			event_base_loop(p->base, EVLOOP_ONCE);
+		else
+			fail(p, errno, "send", strerror(errno));
 	}
-	return 0;
+	return p->failed ? -1 : 0;
 }
 
-static int read_all(struct probe *p, uint8_t *to, size_t len)
-{
-	while (len) {
-		ssize_t n = recv(p->fd, to, len, MSG_WAITALL);
-
-		if (!n)
-			return fail(p, EPIPE, "the peer closed the connection",
-				    "is it a kemari of this version?");
-		if (n < 0)
-			return fail(p, errno, "receive", errno == EAGAIN ?
-				    "no answer in time" : strerror(errno));
-		to += n;
-		len -= n;
-	}
-	return 0;
-}
-
-/* Wait for @type, passing over heartbeats; its body. */
+/* Wait for @type; its body. */
 static const void *expect(struct probe *p, int type)
 {
-	char why[WIRE_WHY_MAX];
-	struct wire_error e;
-	size_t total;
 	int got;
 
-	do {
-		if (read_all(p, p->message, sizeof(struct wire_head)))
-			return NULL;
-		if (wire_head_check(p->message, sizeof(struct wire_head),
-				    &total, why)) {
-			fail(p, EPROTO, "the peer does not speak this "
-			     "protocol", why);
-			return NULL;
-		}
-		if (read_all(p, p->message + sizeof(struct wire_head),
-			     total - sizeof(struct wire_head)))
-			return NULL;
-		got = wire_check(p->message, total, why);
-		if (got < 0) {
-			fail(p, EPROTO, "the peer breaks the protocol", why);
-			return NULL;
-		}
-	} while (got == WIRE_HEARTBEAT || got == 0);
-	if (got == WIRE_ERROR) {
-		memcpy(&e, wire_body(p->message), sizeof(e));
-		fail(p, EREMOTEIO, "the peer says", e.text);
-		return NULL;
-	}
-	if (got != type) {
+	be_patient(p);
+	while (!p->failed && !p->got)
+		event_base_loop(p->base, EVLOOP_ONCE);
+	got = p->got;
+	p->got = 0;
+	if (got && got != type)
 		fail(p, EPROTO, "the peer sent", wire_type_str(got));
-		return NULL;
-	}
-	return wire_body(p->message);
+	return got == type ? wire_body(p->message) : NULL;
 }
+
+/* --- the steps --------------------------------------------------------------- */
 
 static int hello(struct probe *p, const struct platform_info *info)
 {
@@ -205,29 +221,29 @@ static int shell(struct probe *p, const uint8_t *records, size_t len)
 	return 0;
 }
 
-int probe(const char *host, const char *port, const struct platform_info *info,
-	  const void *records, size_t len, char *why)
+int probe(struct tls *tls, const char *address,
+	  const struct platform_info *info, const void *records, size_t len,
+	  char *why)
 {
 	const struct wire_end end = {
 		.generation = 1, .reason = WIRE_REASON_UNPROTECT,
 	};
-	struct probe p = { .fd = -1, .why = why };
-	int rc = -1;
+	struct probe *p = calloc(1, sizeof(*p));
+	int rc = -1, err;
 
-	p.message = malloc(sizeof(struct wire_head) + WIRE_BODY_MAX);
-	if (!p.message) {
-		fail(&p, ENOMEM, "probe", "out of memory");
+	if (!p) {
+		snprintf(why, PROBE_WHY_MAX, "probe: out of memory");
 		return -1;
 	}
-	if (connect_to(&p, host, port) || hello(&p, info) ||
-	    shell(&p, records, len) ||
-	    send_all(&p, WIRE_END, &end, sizeof(end), NULL, 0) ||
-	    !expect(&p, WIRE_END_ACK))
-		goto out;
-	rc = 0;
-out:
-	if (p.fd >= 0)
-		close(p.fd);
-	free(p.message);
+	p->why = why;
+	if (!open_link(p, tls, address) && !hello(p, info) &&
+	    !shell(p, records, len) &&
+	    !send_all(p, WIRE_END, &end, sizeof(end), NULL, 0) &&
+	    expect(p, WIRE_END_ACK))
+		rc = 0;
+	err = p->failed;
+	close_link(p);
+	free(p);
+	errno = err;
 	return rc;
 }

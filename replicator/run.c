@@ -14,9 +14,14 @@
 
 #include "libxc-ext/platform.h"
 #include "replicator/control.h"
+#include "replicator/link_tcp.h"
+#include "replicator/options.h"
 #include "replicator/run.h"
 #include "replicator/status.h"
 #include "replicator/status_print.h"
+#include "replicator/tls.h"
+
+enum { RATE_LINES = 5, RATE_S = 10 };
 
 struct run_timer {
 	struct event *ev;
@@ -126,6 +131,48 @@ void run_timer_free(struct run_timer *t)
 		return;
 	event_free(t->ev);
 	free(t);
+}
+
+int run_tls(const char *verb, const struct options *o, const char *peer,
+	    struct tls **out)
+{
+	const struct tls_config c = {
+		.ca = o->tls_ca,
+		.cert = o->tls_cert,
+		.key = o->tls_key,
+		.peer = peer,
+	};
+	char why[TLS_WHY_MAX];
+
+	*out = NULL;
+	if (o->plaintext)
+		return 0;
+	*out = tls_new(&c, why);
+	if (*out)
+		return 0;
+	fprintf(stderr, "kemari %s: %s\n", verb, why);
+	return -1;
+}
+
+const char *run_transport(const struct link *l, const struct tls *tls)
+{
+	const char *text = l ? link_tcp_transport(l) : "";
+
+	return *text ? text : tls ? "tls1.3" : "plaintext";
+}
+
+bool run_rate(struct run_rate *r, uint64_t now, unsigned int *unsaid)
+{
+	if (!r->said || now - r->since > RATE_S * 1000000000ull)
+		*r = (struct run_rate){ .since = now, .unsaid = r->unsaid };
+	if (r->said == RATE_LINES) {
+		r->unsaid++;
+		return false;
+	}
+	r->said++;
+	*unsaid = r->unsaid;
+	r->unsaid = 0;
+	return true;
 }
 
 int run_memfd(const char *name)

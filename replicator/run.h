@@ -16,9 +16,12 @@
 
 struct control_call;
 struct event_base;
+struct link;
+struct options;
 struct platform_info;
 struct status;
 struct status_facts;
+struct tls;
 
 /* Answer of a control socket that is asked about another guest. */
 #define RUN_NOT_MINE "not my guest"
@@ -51,6 +54,32 @@ struct run_timer *run_timer_new(struct event_base *base,
 /* @deadline and @now on the platform's clock, UINT64_MAX never. */
 void run_timer_set(struct run_timer *t, uint64_t deadline, uint64_t now);
 void run_timer_free(struct run_timer *t);
+
+/**
+ * run_tls() - TLS as the command line wants it
+ * @verb:	For the message
+ * @peer:	Whose certificate it must be; NULL: anybody's of the CA
+ * @out:	NULL with --plaintext
+ * Return: 0, or -1 after a message
+ */
+int run_tls(const char *verb, const struct options *o, const char *peer,
+	    struct tls **out);
+
+/** run_transport() - How the bytes of @l go, NULL: would go; for status */
+const char *run_transport(const struct link *l, const struct tls *tls);
+
+/** struct run_rate - zero-initialised: nothing said yet */
+struct run_rate {
+	uint64_t since;		/* ns */
+	unsigned int said, unsaid;
+};
+
+/**
+ * run_rate() - May a line that a stranger can provoke be printed?
+ * @now:	ns
+ * @unsaid:	Lines that were not, since the last one that was
+ */
+bool run_rate(struct run_rate *r, uint64_t now, unsigned int *unsaid);
 
 /** run_memfd() - An empty memory file named @name, or -1 after a message */
 int run_memfd(const char *name);

@@ -29,6 +29,7 @@
 #include "replicator/status.h"
 #include "replicator/status_print.h"
 #include "replicator/supervise.h"
+#include "replicator/tls.h"
 
 enum {
 	RECONNECT_MS = 500,
@@ -41,6 +42,7 @@ enum {
 struct protect {
 	const struct options *o;
 	int outbox_fd;
+	struct tls *tls;		/* NULL: plaintext */
 	uint8_t session[16];
 	char address[OPTIONS_HOST_MAX + OPTIONS_PORT_MAX + 4];
 
@@ -124,15 +126,19 @@ static void on_reconnect(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	if (r->link)
 		return;
-	r->link = link_tcp_connect(r->base, r->address, why);
+	r->link = link_tcp_connect(r->base, r->tls, r->address, why);
 	if (!r->link) {
+		int err = errno;
+
 		if (!r->ever_up && !r->life) {
 			fprintf(stderr, "kemari protect: --to %s: %s\n",
 				r->address, why);
 			event_base_loopbreak(r->base);
 			return;
 		}
+		primary_link_down(r->primary, err, why);
 		reconnect_later(r);
+		proceed(r);
 		return;
 	}
 	r->link->handler = (struct link_handler){
@@ -193,7 +199,8 @@ static struct status_facts facts(const struct protect *r)
 	};
 
 	return (struct status_facts){
-		.peer = r->address, .transport = "plaintext",
+		.peer = r->address,
+		.transport = run_transport(r->link, r->tls),
 		.policy = policy[r->o->unsafe], .life = r->life,
 		.unsafe_storage = r->o->unsafe_storage,
 	};
@@ -437,8 +444,11 @@ out:
 int cmd_protect(const struct options *o)
 {
 	struct protect r = { .o = o, .shown = STATUS_NUM };
+	int status;
 
 	options_address(o, r.address, sizeof(r.address));
+	if (run_tls("protect", o, o->peer ? o->peer : o->host, &r.tls))
+		return 1;
 	if (getrandom(r.session, sizeof(r.session), 0) !=
 	    (ssize_t)sizeof(r.session)) {
 		perror("kemari protect: getrandom");
@@ -447,5 +457,7 @@ int cmd_protect(const struct options *o)
 	r.outbox_fd = run_memfd("kemari-outbox");
 	if (r.outbox_fd < 0)
 		return 1;
-	return supervise("protect", life, &r);
+	status = supervise("protect", life, &r);
+	tls_free(r.tls);
+	return status;
 }

@@ -29,6 +29,7 @@
 #include "replicator/status.h"
 #include "replicator/status_print.h"
 #include "replicator/supervise.h"
+#include "replicator/tls.h"
 
 enum {
 	PAGES_PER_MIB = 256,
@@ -40,6 +41,7 @@ enum {
 struct receiver {
 	const struct options *o;
 	int staging_fd;
+	struct tls *tls;		/* NULL: plaintext */
 	char address[OPTIONS_HOST_MAX + OPTIONS_PORT_MAX + 4];
 
 	/* of this life */
@@ -48,6 +50,7 @@ struct receiver {
 	struct report report;
 	struct control *control;
 	struct link_listener *listener;
+	struct run_rate rate;		/* of lines about refused peers */
 	struct fence *fence;
 	struct event *ev_term, *ev_int;
 	struct run_timer *timer;
@@ -95,16 +98,31 @@ static void on_closed(void *arg, int err, const char *why)
 	proceed(r);
 }
 
+static void on_refused(void *arg, const char *peer, const char *why)
+{
+	struct receiver *r = arg;
+	unsigned int unsaid;
+
+	if (!run_rate(&r->rate, r->platform->ops->now_ns(r->platform),
+		      &unsaid))
+		return;
+	if (unsaid)
+		printf("kemari receive: refused %u more\n", unsaid);
+	printf("kemari receive: refused %s: %s\n", peer, why);
+}
+
 static void on_accepted(void *arg, struct link *l, const char *peer)
 {
+	char text[LINK_TCP_PEER_MAX + 16];
+
 	struct receiver *r = arg;
 
 	if (r->link) {
 		/* The one we have may be dead without our knowing: a
 		 * reconnect of the same primary comes before our timeout.
 		 * It must ask again once silence has settled the matter. */
-		printf("kemari receive: refused %s: connected to %s\n", peer,
-		       r->peer);
+		snprintf(text, sizeof(text), "connected to %s", r->peer);
+		on_refused(r, peer, text);
 		l->ops->close(l);
 		return;
 	}
@@ -112,8 +130,7 @@ static void on_accepted(void *arg, struct link *l, const char *peer)
 		on_message, on_closed, on_writable, r
 	};
 	if (secondary_link_up(r->secondary, l)) {
-		printf("kemari receive: refused %s: %s\n", peer,
-		       strerror(errno));
+		on_refused(r, peer, strerror(errno));
 		l->ops->close(l);
 		return;
 	}
@@ -170,7 +187,8 @@ static void on_control(void *arg, struct control_call *call, const char *line)
 	struct receiver *r = arg;
 	struct status_facts f = {
 		.peer = *r->peer ? r->peer : "nobody yet",
-		.transport = "plaintext", .policy = "hold-and-drain",
+		.transport = run_transport(r->link, r->tls),
+		.policy = "hold-and-drain",
 		.life = r->life, .unsafe_storage = r->o->unsafe_storage,
 	};
 	struct run_request q;
@@ -354,6 +372,7 @@ static struct event *signal_event(struct receiver *r, int sig)
 
 static int open_loop(struct receiver *r)
 {
+	const struct link_listen tell = { on_accepted, on_refused, r };
 	char why[LINK_TCP_WHY_MAX], name[OPTIONS_PORT_MAX + 16];
 
 	r->base = event_base_new();
@@ -363,8 +382,8 @@ static int open_loop(struct receiver *r)
 	r->control = control_open(r->base, name, on_control, r, why,
 				  sizeof(why));
 	if (r->control)
-		r->listener = link_tcp_listen(r->base, r->address,
-					      on_accepted, r, why);
+		r->listener = link_tcp_listen(r->base, r->tls, r->address,
+					      &tell, why);
 	if (!r->listener) {
 		fprintf(stderr, "kemari receive: %s\n", why);
 		return -1;
@@ -426,8 +445,8 @@ static int life(void *arg, unsigned int number)
 	}
 	if (open_loop(r) || session_find(r))
 		goto out;
-	printf("kemari receive: listening on %s, plaintext%s\n", r->address,
-	       r->fence ? "" : "; no --fence: only an operator can fail over");
+	printf("kemari receive: listening on %s, %s%s\n", r->address,
+	       run_transport(NULL, r->tls), r->fence ? "" : "; no --fence: only an operator can fail over");
 	proceed(r);
 	event_base_dispatch(r->base);
 	status = 0;
@@ -439,8 +458,11 @@ out:
 int cmd_receive(const struct options *o)
 {
 	struct receiver r = { .o = o, .shown = STATUS_NUM };
+	int status;
 
 	options_address(o, r.address, sizeof(r.address));
+	if (run_tls("receive", o, o->peer, &r.tls))
+		return 1;
 	r.staging_fd = staging_create((uint64_t)o->staging_mib * PAGES_PER_MIB,
 				      STAGING_STATE_DEFAULT);
 	if (r.staging_fd < 0) {
@@ -449,5 +471,7 @@ int cmd_receive(const struct options *o)
 			o->staging_mib, strerror(errno));
 		return 1;
 	}
-	return supervise("receive", life, &r);
+	status = supervise("receive", life, &r);
+	tls_free(r.tls);
+	return status;
 }

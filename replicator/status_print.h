@@ -13,7 +13,7 @@ struct status;
 /** struct status_facts - what the runner knows and the conductor does not */
 struct status_facts {
 	const char *peer;	/* HOST:PORT */
-	const char *transport;	/* "plaintext" */
+	const char *transport;	/* "plaintext", "tls1.3 CIPHER, peer NAME" */
 	const char *policy;	/* "hold-and-drain", or an unsafe one */
 	unsigned int life;	/* restarts of the worker */
 	bool unsafe_storage;	/* --unsafe-storage */

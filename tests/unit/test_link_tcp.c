@@ -1,109 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * test_link_tcp.c - whole messages in order, or nothing (INV-31)
+ * test_link_tcp.c - whole messages in order, or nothing (INV-31); in plaintext
+ *		     and under TLS
  */
-#include "tests/unit/session.h"
+#include "tests/unit/link_end.h"
 
-#include <fcntl.h>
-#include <stdio.h>
-#include <sys/socket.h>
+/* Of the transport under test; NULL: plaintext. */
+static struct tls *server_tls, *client_tls;
 
-#include <event2/event.h>
-
-#include "replicator/link_tcp.h"
-
-enum { HANG_S = 60 };	/* a test that waits for nothing is killed */
-
-/* One end: what it was told. */
-struct end {
-	struct link *l;
-	unsigned int messages, writables, closed;
-	size_t bytes;
-	uint64_t last;		/* .sequence of the last heartbeat */
-	bool in_call;		/* a callback from within a call is a bug */
-	bool close_on_message, close_on_closed, echo;
-	int err;
-	char why[LINK_TCP_WHY_MAX];
-};
-
-static struct event_base *base;
-static char why[LINK_TCP_WHY_MAX];
-
-static int end_send(struct end *e, const struct iovec *iov, int n)
+static struct transport *half(struct end *e)
 {
-	int r;
-
-	e->in_call = true;
-	r = e->l->ops->send(e->l, iov, n);
-	e->in_call = false;
-	return r;
-}
-
-static void on_message(void *arg, const void *bytes, size_t len)
-{
-	struct iovec iov = { (void *)bytes, len };
-	char text[WIRE_WHY_MAX];
-	struct wire_heartbeat h;
-	struct end *e = arg;
-
-	assert_false(e->in_call || e->closed);
-	if (wire_check(bytes, len, text) < 0)
-		fail_msg("%s", text);
-	e->messages++;
-	e->bytes += len;
-	if (wire_check(bytes, len, text) == WIRE_HEARTBEAT) {
-		memcpy(&h, wire_body(bytes), sizeof(h));
-		assert_int_equal(h.sequence, e->last + 1);
-		e->last = h.sequence;
-	}
-	if (e->echo)
-		assert_int_equal(end_send(e, &iov, 1), 0);
-	if (e->close_on_message) {
-		e->l->ops->close(e->l);
-		e->l = NULL;
-	}
-}
-
-static void on_closed(void *arg, int err, const char *text)
-{
-	struct end *e = arg;
-
-	assert_false(e->in_call || e->closed);
-	e->closed++;
-	e->err = err;
-	snprintf(e->why, sizeof(e->why), "%s", text);
-	if (e->close_on_closed) {
-		e->l->ops->close(e->l);
-		e->l = NULL;
-	}
-}
-
-static void on_writable(void *arg)
-{
-	struct end *e = arg;
-
-	assert_false(e->in_call || e->closed);
-	assert_true(e->l->ops->queued(e->l) <= LINK_QUEUE_LOW);
-	e->writables++;
-}
-
-static void end_use(struct end *e, struct link *l)
-{
-	assert_non_null(l);
-	e->l = l;
-	l->handler = (struct link_handler){
-		.message = on_message,
-		.closed = on_closed,
-		.writable = on_writable,
-		.arg = e,
-	};
-}
-
-static void end_free(struct end *e)
-{
-	if (e->l)
-		e->l->ops->close(e->l);
-	e->l = NULL;
+	return half_of(e, server_tls, client_tls);
 }
 
 static void on_accepted(void *arg, struct link *l, const char *peer)
@@ -112,53 +19,17 @@ static void on_accepted(void *arg, struct link *l, const char *peer)
 	end_use(arg, l);
 }
 
-static void once(void)
+static void on_refused(void *arg, const char *peer, const char *text)
 {
-	assert_true(event_base_loop(base, EVLOOP_ONCE) >= 0);
+	(void)arg;
+	fail_msg("%s: %s", peer, text);
 }
 
-/* Let everything that is ready happen. */
-static void settle(void)
+static struct link_listener *listen_for(struct end *e, const char *address)
 {
-	unsigned int i;
+	const struct link_listen tell = { on_accepted, on_refused, e };
 
-	for (i = 0; i < 50; i++)
-		event_base_loop(base, EVLOOP_NONBLOCK);
-}
-
-static int send_beat(struct end *e, uint64_t sequence)
-{
-	uint8_t bytes[sizeof(struct wire_head) + sizeof(struct wire_heartbeat)];
-	struct wire_heartbeat h = { .sequence = sequence };
-	struct iovec iov[2] = { { bytes, 40 }, { bytes + 40, 56 } };
-
-	assert_int_equal(wire_put(bytes, WIRE_HEARTBEAT, &h, sizeof(h)), 96);
-	return end_send(e, iov, 2);
-}
-
-static int setup(void **state)
-{
-	(void)state;
-	alarm(HANG_S);
-	base = event_base_new();
-	return base ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	event_base_free(base);
-	return 0;
-}
-
-/* A link, and the bare socket at its other end. */
-static int half(struct end *e)
-{
-	int fd[2];
-
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fd), 0);
-	end_use(e, link_tcp_from_fd(base, fd[0]));
-	return fd[1];
+	return link_tcp_listen(base, server_tls, address, &tell, why);
 }
 
 static void test_connect(void **state)
@@ -169,10 +40,10 @@ static void test_connect(void **state)
 	uint64_t i;
 
 	(void)state;
-	l = link_tcp_listen(base, "127.0.0.1:0", on_accepted, &server, why);
+	l = listen_for(&server, "127.0.0.1:0");
 	assert_non_null(l);
 	snprintf(address, sizeof(address), "127.0.0.1:%u", link_tcp_port(l));
-	end_use(&client, link_tcp_connect(base, address, why));
+	end_use(&client, link_tcp_connect(base, client_tls, address, why));
 	/* Before the connection stands, too. */
 	for (i = 1; i <= 100; i++)
 		assert_int_equal(send_beat(&client, i), 0);
@@ -198,10 +69,10 @@ static void test_refused(void **state)
 	char address[64];
 
 	(void)state;
-	l = link_tcp_listen(base, "127.0.0.1:0", on_accepted, NULL, why);
+	l = listen_for(NULL, "127.0.0.1:0");
 	snprintf(address, sizeof(address), "127.0.0.1:%u", link_tcp_port(l));
 	link_tcp_unlisten(l);
-	end_use(&e, link_tcp_connect(base, address, why));
+	end_use(&e, link_tcp_connect(base, client_tls, address, why));
 	while (!e.closed)
 		once();
 	assert_int_equal(e.err, ECONNREFUSED);
@@ -220,12 +91,11 @@ static void test_addresses(void **state)
 	(void)state;
 	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		why[0] = '\0';
-		assert_null(link_tcp_connect(base, bad[i], why));
+		assert_null(link_tcp_connect(base, client_tls, bad[i], why));
 		assert_true(why[0]);
-		assert_null(link_tcp_listen(base, bad[i], on_accepted, NULL,
-					    why));
+		assert_null(listen_for(NULL, bad[i]));
 	}
-	l = link_tcp_listen(base, "127.0.0.1:0", on_accepted, NULL, why);
+	l = listen_for(NULL, "127.0.0.1:0");
 	assert_non_null(l);
 	link_tcp_unlisten(l);
 }
@@ -235,26 +105,24 @@ static void test_pieces(void **state)
 {
 	static const size_t pieces[] = { 1, 7, 33, 4096, 1 << 20 };
 	struct stream *in = stream_new();
+	struct transport *peer;
 	struct end e;
 	size_t i, at, n;
-	int fd;
 
 	(void)state;
 	for (i = 0; i < sizeof(pieces) / sizeof(pieces[0]); i++) {
 		e = (struct end){ 0 };
-		fd = half(&e);
+		peer = half(&e);
 		for (at = 0; at < in->used; at += n) {
 			n = in->used - at < pieces[i] ? in->used - at :
 							pieces[i];
-			n = (size_t)send(fd, in->bytes + at, n, MSG_DONTWAIT);
-			if (n == (size_t)-1)
-				n = 0;
+			bare_write(peer, in->bytes + at, n);
 			event_base_loop(base, EVLOOP_NONBLOCK);
 		}
 		while (e.bytes < in->used)
 			once();
 		assert_int_equal(e.messages, in->n);
-		close(fd);
+		peer->ops->close(peer);
 		while (!e.closed)
 			once();
 		assert_int_equal(e.err, 0);
@@ -268,15 +136,15 @@ static void test_cut(void **state)
 {
 	struct stream *in = stream_new();
 	size_t end = in->at[2], cut;
+	struct transport *peer;
 	struct end e;
-	int fd;
 
 	(void)state;
 	for (cut = 0; cut <= end; cut++) {
 		e = (struct end){ 0 };
-		fd = half(&e);
-		assert_int_equal(write(fd, in->bytes, cut), cut);
-		close(fd);
+		peer = half(&e);
+		bare_write(peer, in->bytes, cut);
+		peer->ops->close(peer);
 		while (!e.closed)
 			once();
 		assert_int_equal(e.messages, cut == end ? 2 :
@@ -291,16 +159,16 @@ static void test_cut(void **state)
 static void hostile(const void *bytes, size_t len, const char *word)
 {
 	struct end e = { .close_on_closed = true };
-	int fd = half(&e);
+	struct transport *peer = half(&e);
 
-	assert_int_equal(write(fd, bytes, len), len);
+	bare_write(peer, bytes, len);
 	while (!e.closed)
 		once();
 	assert_int_equal(e.err, EPROTO);
 	assert_int_equal(e.messages, 0);
 	if (!strstr(e.why, word))
 		fail_msg("'%s' does not name '%s'", e.why, word);
-	close(fd);
+	peer->ops->close(peer);
 }
 
 static void test_hostile(void **state)
@@ -328,7 +196,7 @@ static void test_full(void **state)
 	struct end e = { 0 };
 	unsigned int sent = 0, more = 3;
 	struct iovec iov;
-	int fd = half(&e);
+	struct transport *peer = half(&e);
 	ssize_t n;
 
 	(void)state;
@@ -342,7 +210,6 @@ static void test_full(void **state)
 	settle();
 	assert_int_equal(e.writables, 0);
 
-	fcntl(fd, F_SETFL, O_NONBLOCK);
 	while (got < sent * len) {
 		event_base_loop(base, EVLOOP_NONBLOCK);
 		if (e.writables && more) {
@@ -350,7 +217,7 @@ static void test_full(void **state)
 			sent++;
 			assert_int_equal(end_send(&e, &iov, 1), 0);
 		}
-		n = read(fd, body, len - got % len);
+		n = peer->ops->read(peer, body, len - got % len);
 		if (n <= 0)
 			continue;
 		assert_memory_equal(body, bytes + got % len, (size_t)n);
@@ -360,7 +227,7 @@ static void test_full(void **state)
 	assert_int_equal(e.writables, 1);
 	assert_int_equal(e.l->ops->queued(e.l), 0);
 	end_free(&e);
-	close(fd);
+	peer->ops->close(peer);
 	free(bytes);
 	free(body);
 }
@@ -370,23 +237,23 @@ static void test_close_within(void **state)
 {
 	struct stream *in = stream_new();
 	struct end e = { .close_on_message = true };
-	int fd = half(&e);
+	struct transport *peer = half(&e);
 
 	(void)state;
-	assert_int_equal(write(fd, in->bytes, in->at[5]), in->at[5]);
+	bare_write(peer, in->bytes, in->at[5]);
 	while (e.l)
 		once();
 	settle();
 	assert_int_equal(e.messages, 1);
 	assert_int_equal(e.closed, 0);
-	close(fd);
+	peer->ops->close(peer);
 	stream_free(in);
 }
 
 static void test_shut(void **state)
 {
 	struct end e = { 0 };
-	int fd = half(&e);
+	struct transport *peer = half(&e);
 
 	(void)state;
 	e.in_call = true;
@@ -402,25 +269,25 @@ static void test_shut(void **state)
 	end_free(&e);
 
 	/* Closed before it could be told: nothing is told. */
-	close(fd);
-	fd = half(&e);
-	e.closed = 0;
+	peer->ops->close(peer);
+	e = (struct end){ 0 };
+	peer = half(&e);
 	e.l->ops->shut(e.l, ETIMEDOUT, "silent");
 	end_free(&e);
 	settle();
 	assert_int_equal(e.closed, 0);
-	close(fd);
+	peer->ops->close(peer);
 }
 
 /* Sending to a peer that is gone: EPIPE and one closed(), no signal. */
 static void test_peer_gone(void **state)
 {
 	struct end e = { .close_on_closed = true };
-	int fd = half(&e);
+	struct transport *peer = half(&e);
 	unsigned int i;
 
 	(void)state;
-	close(fd);
+	peer->ops->close(peer);
 	for (i = 0; i < 3; i++) {
 		assert_int_equal(send_beat(&e, 1), -1);
 		assert_int_equal(errno, EPIPE);
@@ -430,14 +297,39 @@ static void test_peer_gone(void **state)
 	assert_int_equal(e.closed, 1);
 }
 
+static int use_tls(void **state)
+{
+	static struct pki_files server, client;
+	struct tls_config c;
+
+	(void)state;
+	pki_make("ca", "a", 0, 0);
+	pki_make("ca", "b", 0, 0);
+	/* A new key every few records: whatever is tested crosses changes. */
+	c = pki_config(&server, "ca", "b", "a");
+	c.records_max = 5;
+	server_tls = pki_tls(&c);
+	c = pki_config(&client, "ca", "a", "127.0.0.1");
+	c.records_max = 5;
+	client_tls = pki_tls(&c);
+	return 0;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define T(f) cmocka_unit_test_setup_teardown(f, loop_new, loop_free)
 		T(test_connect), T(test_refused), T(test_addresses),
 		T(test_pieces), T(test_cut), T(test_hostile), T(test_full),
 		T(test_close_within), T(test_shut), T(test_peer_gone),
 	};
+	int failed;
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	pki_begin();
+	failed = cmocka_run_group_tests_name("plaintext", tests, NULL, NULL);
+	failed += cmocka_run_group_tests_name("tls", tests, use_tls, NULL);
+	tls_free(server_tls);
+	tls_free(client_tls);
+	pki_end();
+	return failed;
 }
