@@ -56,7 +56,9 @@ def usage():
             ("unknown verb", "protekt g", ["protekt"]),
             ("no domain", "protect --to %s --plaintext" % TO, ["domain"]),
             ("no --to", "protect input --plaintext", ["--to"]),
-            ("no --plaintext", "protect input --to " + TO, ["--plaintext"]),
+            ("--plaintext and a name to be checked",
+             "protect input --to %s --plaintext --peer b" % TO,
+             ["--plaintext", "--peer"]),
             ("unknown option", "protect input --frobnicate", ["--frobnicate"]),
             ("bad number", "protect input --to %s --plaintext --max-epoch 1x" % TO,
              ["--max-epoch", "1x", "60000"]),
@@ -69,6 +71,26 @@ def usage():
             ("one argument too many", "status input j", ["j"]),
             ("failover without --force", "failover input", ["--force"])):
         refused("usage: " + name, "kemari " + args, 2, *words)
+
+
+def certificates():
+    """Without them, or with a key that others can read, nothing is begun."""
+    files = "/etc/kemari/pki"
+    for args in ("protect input --to " + TO, "check input --to " + TO,
+                 "receive --listen " + TO):
+        refused("no certificates: " + args.split(maxsplit=1)[0],
+                "kemari " + args, 1, files + "/ca.pem", "No such file",
+                "--plaintext")
+    k.on("a", "kemari pki /tmp/pki a %s" % k.REPL["a"])
+    refused("a certificate is not made twice", "kemari pki /tmp/pki a", 1,
+            "/tmp/pki/a", "exists")
+    refused("a host's name is no path", "kemari pki /tmp/pki ../a", 1, "../a")
+    options = " ".join("--tls-%s /tmp/pki/a/%s" % x for x in (
+        ("ca", "ca.pem"), ("cert", "host.pem"), ("key", "host.key")))
+    k.on("a", "chmod 640 /tmp/pki/a/host.key")
+    refused("a key that others can read", "kemari protect input --to %s %s" % (
+        TO, options), 1, "/tmp/pki/a/host.key", "0640", "chmod 600")
+    k.on("a", "rm -r /tmp/pki")
 
 
 def hello(version):
@@ -149,8 +171,8 @@ def receiver():
     k.on("a", "printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 3 %s 7766 || true"
          % TO)
     k.on("a", "head -c 100000 /dev/urandom | nc -w 3 %s 7766 || true" % TO)
-    code, text = k.rc("a", "kemari check %s --to %s" % (NAME, TO),
-                      timeout=120)
+    code, text = k.rc("a", "kemari check %s --to %s --plaintext" % (
+        NAME, TO), timeout=120)
     verdict("a corrupted stream leaves the receiver working",
             None if code == 0 else text)
     alive("check --to")
@@ -217,7 +239,7 @@ def main():
     OUT = k.Console("a", NAME)
     k.create_counter("a", NAME, args="ms=50 mb=4")
     k.wait_for("first lines", lambda: len(k.counters(OUT.lines())) > 5, 60)
-    for part in (usage, peers, receiver, memory, orphan, ineligible):
+    for part in (usage, certificates, peers, receiver, memory, orphan, ineligible):
         try:
             part()
         except k.DrillError as e:

@@ -114,6 +114,21 @@ def protect(opts, say, host, name):
         k.daemon(host, "/dev/null", ["sh", "-c", SLOW % opts.slow_console])
 
 
+def check_transport(opts, host, name, state):
+    """Both sides say how their bytes go, and to whom."""
+    there = k.status(k.OTHER[host], name)
+    if not there:
+        raise k.DrillError("no status on host " + k.OTHER[host])
+    for shown in (state["transport"], there["transport"]):
+        if not shown.startswith("tls1.3 TLS_" if opts.tls else "plaintext"):
+            raise k.DrillError("status shows transport %r" % shown)
+    if opts.tls and (not state["transport"].endswith(
+            "peer " + k.REPL[k.OTHER[host]]) or "peer %s, %s" % (
+                host, k.REPL[host]) not in there["transport"]):
+        raise k.DrillError("status shows peers %r and %r" % (
+            state["transport"], there["transport"]))
+
+
 def await_moment(opts, say, rng, host, name, out):
     """A moment that nobody chose, not before there is enough to judge; the
     last status before it."""
@@ -125,6 +140,7 @@ def await_moment(opts, say, rng, host, name, out):
     if opts.harass:
         harass(rng, host, name, say)
     state = k.status(host, name)
+    check_transport(opts, host, name, state)
     time.sleep(rng.uniform(0, 1))
     # A guest that was silent at that moment would prove nothing.
     k.wait_for("a line just now", lambda: time.monotonic_ns() -
@@ -230,7 +246,8 @@ def run(opts, say):
         say("using it as an ordinary guest of host " + host)
         problems += afterlife.problems(host, name, outs[host])
     return {"seed": opts.seed, "cuts": opts.cuts, "policy": opts.unsafe_policy or "default",
-            **result, "problems": problems, "memory_verified": not bad}
+            "transport": "tls" if opts.tls else "plaintext", **result,
+            "problems": problems, "memory_verified": not bad}
 
 
 def prepare():
@@ -252,6 +269,7 @@ def tidy():
     for host in "ab":
         revive_host(host)
         k.destroy_all(host)
+        k.on(host, "rm -rf " + k.PKI)
 
 
 def parser(doc):
@@ -264,6 +282,8 @@ def parser(doc):
                    help="seconds to wait for host b")
     p.add_argument("--link-first", action="store_true",
                    help="the replication link goes 0.8 s before the power")
+    p.add_argument("--tls", action="store_true",
+                   help="protect over TLS, with certificates made for it")
     p.add_argument("--expect", choices=["pass", "violation"], default="pass")
     p.add_argument("--tries", type=int, default=1,
                    help="drills until the expected verdict (negative ones)")
@@ -305,6 +325,8 @@ def options(argv=None):
 def repeat(opts, run):
     """Carry out drills until one ends as expected; exit status."""
     first = opts.seed
+    if opts.tls:
+        k.use_tls()
     for i in range(opts.tries):
         opts.seed = first + i
         started = time.monotonic()

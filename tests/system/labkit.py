@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import time
 
@@ -103,6 +104,31 @@ def put_programs(host):
     for hook in (FENCE, STORAGE_FENCE):
         lab("put", host, os.path.join(ROOT, "tests", "system",
                                       os.path.basename(hook)), hook)
+    if not transport:
+        put_certificates(host)
+
+
+# As an operator makes them (docs/SECURITY.md), on the machine that runs this.
+CERTIFICATES = os.path.join(ROOT, "build", "check", "pki")
+PKI = "/etc/kemari/pki"
+transport = ["--plaintext"]	# of both sides; [] TLS
+
+
+def use_tls():
+    """From now on both sides use TLS, with certificates made here and now."""
+    shutil.rmtree(CERTIFICATES, ignore_errors=True)
+    os.makedirs(os.path.dirname(CERTIFICATES), exist_ok=True)
+    for host in "ab":
+        subprocess.run([os.path.join(ROOT, "build", "kemari"), "pki",
+                        CERTIFICATES, host, REPL[host]], check=True)
+    transport.clear()
+
+
+def put_certificates(host):
+    on(host, "mkdir -p %s" % PKI)
+    for name in ("ca.pem", "host.pem", "host.key"):
+        lab("put", host, os.path.join(CERTIFICATES, host, name),
+            "%s/%s" % (PKI, name))
 
 
 def up():
@@ -215,7 +241,7 @@ def counters(lines):
 
 def receive(host, fence=FENCE, extra=()):
     daemon(host, RECEIVE_LOG, [
-        "kemari", "receive", "--listen", REPL[host], "--plaintext",
+        "kemari", "receive", "--listen", REPL[host], *transport,
         "--fence", "%s %s" % (fence, OTHER[host]), *extra])
     wait_for("kemari receive listening on " + host,
              lambda: rc(host, "grep -q listening " + RECEIVE_LOG)[0] == 0, 20)
@@ -223,7 +249,7 @@ def receive(host, fence=FENCE, extra=()):
 
 def protect(host, name, log="/var/log/kemari-protect.log", extra=()):
     daemon(host, log, ["kemari", "protect", name, "--to", REPL[OTHER[host]],
-                       "--plaintext", *extra])
+                       *transport, *extra])
 
 
 def status(host, name):
