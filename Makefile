@@ -15,7 +15,7 @@ SAN ?= 0
 DEPS_BUILD := gcc make pkg-config libxen-dev libevent-dev liblz4-dev \
 	libssl-dev libjson-c-dev libxxhash-dev dpkg-dev flex bison bc python3 xz-utils libc6-dev \
 	acpica-tools zlib1g-dev uuid-dev linux-headers-amd64 linux-source-6.1
-DEPS_TEST := libcmocka-dev clang clang-tidy cppcheck shellcheck libclang-rt-14-dev
+DEPS_TEST := libcmocka-dev clang clang-tidy cppcheck shellcheck libclang-rt-14-dev spin
 DEPS_LAB := qemu-system-x86 xen-hypervisor-4.17-amd64 xen-utils-4.17 \
 	xenstore-utils linux-image-amd64 linux-image-cloud-amd64 \
 	busybox-static cpio seabios ipxe-qemu iproute2 iputils-ping kmod socat \
@@ -69,7 +69,7 @@ DOM0 := $(addprefix $(B)/dom0-bin/,$(notdir $(DOM0_C:.c=)))
 GUEST := $(addprefix $(B)/guest-bin/,$(notdir $(GUEST_C:.c=)))
 KEMARI := $(if $(wildcard replicator/main.c),$(B)/kemari $(B)/dom0-bin/kemari)
 
-.PHONY: all deps xen modules native-programs demo check check-native check-san check-lab soak lint \
+.PHONY: all deps xen modules native-programs demo check check-native check-san check-model check-lab soak lint \
 	bench-lab bench-pairs bench-order install clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -99,6 +99,9 @@ check-native: $(UNIT) ## unit tests, contract and whole engine on the simulator
 
 check-san: ## the same under address and undefined-behaviour sanitizers
 	$(Q)$(MAKE) --no-print-directory SAN=1 check-native
+
+check-model: ## the model of the take-over protocol
+	$(Q)tests/model/run.sh
 
 check-lab: xen modules all ## the tests that need the two-host lab
 	$(Q)tests/check.sh lab

@@ -3,7 +3,7 @@
 # check.sh [lab] - everything that `make check` runs (or its lab steps), with
 # the time of each step
 #
-# Budget on 2 cores (minutes): packages 5, builds 8, native 8, lab 20.
+# Budget on 2 cores (minutes): packages 5, builds 8, native 8, model 1, lab 20.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
@@ -76,6 +76,7 @@ step workload-judges tests/system/test-workloads.py
 step program-judges tests/system/test-programs.py
 step sanitizers-build mk -j2 SAN=1 native-programs
 step sanitizers mk check-san
+step model mk check-model
 step lint mk lint
 lab_steps
 finish

@@ -91,6 +91,7 @@ weakened()
 	tests/system/services.py --expect violation --tries 3 \
 		--out $out/negatives.json "$@"
 }
+once model tests/model/run.sh long
 if [ "$SERVICES" -gt 0 ]; then
 	once buffered-loop weakened --buffered-loop
 	once order-off weakened --weaken unsafe_no_order --torture --every-ms 10

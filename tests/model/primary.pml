@@ -12,7 +12,9 @@ inline granted(h)
 	stage[h] = (ending[h] -> P_LEAVE : P_COPY);
 	clear_primary(h);
 	stopped[h] = false;
+#ifdef ARBITER
 	gen[h] = rec_gen;
+#endif
 	printf("%c: goes on alone\n", name(h))
 }
 

@@ -16,9 +16,10 @@ export LC_ALL=C
 # verify NAME KIND DEFINES... - build a verifier and run it; its output is kept
 verify()
 {
-	local name=$1 kind=$2 flags=(-DNOFAIR -DVECTORSZ=256 -DMEMLIM=12000)
+	local name=$1 kind=$2 flags=(-w -DNOFAIR -DVECTORSZ=256 -DMEMLIM=12000)
 	local run=(-m100000)
 	shift 2
+	# All but the long ones take longer to compile than to run.
 	case $kind in
 	ends)	flags+=(-O0 -DNP) run+=(-l -w22) ;;
 	holds)	flags+=(-O0 -DSAFETY -DNOREDUCE) run+=(-w22) ;;
@@ -29,7 +30,7 @@ verify()
 	mkdir -p "$out/$name"
 	cp $model/*.pml "$out/$name" && cd "$out/$name" &&
 		spin -a "$@" takeover.pml &&
-		gcc "${flags[@]}" -o pan pan.c && ./pan "${run[@]}"
+		clang "${flags[@]}" -o pan pan.c && ./pan "${run[@]}"
 }
 
 # replay NAME DEFINES... - the trail as sentences, up to what was found
@@ -56,7 +57,8 @@ judge()
 	if [ -f "$out/$name/takeover.pml.trail" ]; then
 		replay "$name" "$@" >"$out/$name.txt"
 		found=$(sed -n 's/^\(VIOLATED\|REACHED\): //p' "$out/$name.txt")
-	elif ! grep -q 'errors: 0' "$log" || grep -q 'max search depth too small\|out of memory' "$log"; then
+	elif ! grep -q 'errors: 0' "$log" ||
+		grep -q 'search depth too small\|Search not completed' "$log"; then
 		found=failure
 	fi
 	case $kind in
@@ -71,6 +73,37 @@ judge()
 	return 1
 }
 
+# The model's states are the code's, but for those of the arbiter.
+names()
+{
+	local bad=0 name
+	while read -r prefix header names; do
+		for name in $names; do
+			grep -qw "$prefix$name" "replicator/$header" && continue
+			echo "$name of world.pml is not $prefix$name of $header"
+			bad=1
+		done
+	done <<-EOF
+		STAGE_ secondary_int.h $(states stage S_ CLAIM BACK)
+		STAGE_ primary_int.h $(states stage P_)
+		STAGING_ staging.h $(states phase)
+		EPOCH_ epoch.h $(states flight)
+	EOF
+	return $bad
+}
+
+# states TYPE [PREFIX [EXCEPT...]] - those of world.pml, without the prefix
+states()
+{
+	local type=$1 prefix=${2:-}
+	shift $(($# > 1 ? 2 : 1))
+	awk -v type="mtype:$type" '$1 == type { on = 1 }
+		on { print } on && /}/ { exit }' $model/world.pml |
+		sed 's,/[*].*,,' | grep -ow "${prefix}[A-Z]*" |
+		sed "s/^$prefix//" |
+		grep -vxF "$(printf '%s\n' "${@:--}")" | xargs
+}
+
 wanted()	# KIND NAME
 {
 	case $select in
@@ -83,6 +116,7 @@ wanted()	# KIND NAME
 command -v spin >/dev/null || { echo "spin is not installed"; exit 1; }
 select=$*
 good=0 bad=0
+names || bad=1
 while read -r kind name property defines; do
 	wanted "$kind" "$name" || continue
 	# shellcheck disable=SC2086 # the last field is several options
