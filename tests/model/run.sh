@@ -126,5 +126,6 @@ while read -r kind name property defines; do
 		bad=$((bad + 1))
 	fi
 done < <(grep -v '^#' $model/table.txt)
-printf '%d passed, %d failed; the ways there: %s/NAME.txt\n' $good $bad $out
+printf '%d passed, %d failed; the ways there: %s/NAME.txt; CPU time %s\n' \
+	$good $bad $out "$(times | tail -n 1)"
 [ $bad -eq 0 ] && [ $good -gt 0 ]
