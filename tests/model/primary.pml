@@ -53,7 +53,7 @@ inline hear_hello(h)
 #ifdef ARBITER
 		:: bound[h] && stage[h] == P_BOUND -> to_alone(h)
 #else
-		/* END was ours to send, and nothing is left of it there. */
+		/* END was heard there, and nothing is left of the session. */
 		:: bound[h] && stage[h] == P_END && end_sent[h] -> granted(h)
 #endif
 		:: else			/* standby-lost */
