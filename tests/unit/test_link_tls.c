@@ -166,7 +166,7 @@ struct rogue {
 static void rogue_new(struct rogue *r, int fd, bool accepts, const char *ca,
 		      const char *name)
 {
-	struct pki_files f;
+	struct pki_files f = { 0 };
 
 	r->fd = fd;
 	r->ctx = SSL_CTX_new(TLS_method());
