@@ -309,6 +309,24 @@ static void reset_watches(struct xs_handle *xs, struct ring_store *ring)
 	EXPECT(ring->req_cons == ring->req_prod);
 }
 
+/* Stop the guest at rest when it has read all replies: there is room for the
+ * first events of its watches. */
+static void stop_having_read(const struct ring_store *ring)
+{
+	unsigned int i;
+
+	for (i = 0; i < 1000; i++) {
+		if (stop_settled(ring) < 0)
+			exit(1);
+		if (ring->rsp_cons == ring->rsp_prod)
+			return;
+		go();
+		nap(1);
+	}
+	printf("never without an unread reply\n");
+	exit(1);
+}
+
 /*
  * What a take-over does, on one host: the daemon forgets the watches of a
  * stopped guest, its nodes are removed and written again, it is introduced
@@ -328,8 +346,7 @@ static void cmd_replace(void)
 	page = map(HVM_PARAM_STORE_PFN);
 	if (!xs || xen_store_follow(store))
 		die_store("follow");
-	if (stop_settled(page) < 0)
-		exit(1);
+	stop_having_read(page);
 	dump(&b, &before);
 	ring_store_copy(image, page);
 	reset_watches(xs, page);

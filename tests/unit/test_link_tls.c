@@ -513,6 +513,7 @@ static void test_plaintext(void **state)
 static void test_garbage(void **state)
 {
 	static const char http[] = "GET / HTTP/1.1\r\n\r\n";
+	static const uint8_t record[] = { 0x16, 3, 1, 1, 0, 1 };
 	uint8_t bytes[512], first;
 	unsigned int i, n;
 	int fd;
@@ -525,7 +526,7 @@ static void test_garbage(void **state)
 		if (i == 0)
 			snprintf((char *)bytes, sizeof(bytes), "%s", http);
 		if (i & 1)
-			memcpy(bytes, "\x16\x03\x01\x01\x00\x01", 6);
+			memcpy(bytes, record, sizeof(record));
 		fd = dial();
 		assert_int_equal(write(fd, bytes, sizeof(bytes)),
 				 sizeof(bytes));
