@@ -151,8 +151,8 @@ def leg(opts, say, rng, host, client, outs):
     k.wait_for("%d answers under protection" % MIN_ANSWERS,
                lambda: answers(client) - started >= MIN_ANSWERS,
                opts.timeout + 30)
-    if not opts.buffered_loop and s.discards(host) == discarded[host]:
-        raise k.DrillError("the guest discarded nothing")
+    k.wait_for("a discard under protection", lambda: opts.buffered_loop or
+               s.discards(host) > discarded[host], opts.timeout)
     state = k.status(host, s.NAME)
     time.sleep(rng.uniform(0, 1))
     say("cutting the power of host " + host)
