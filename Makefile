@@ -17,7 +17,7 @@ DEPS_BUILD := gcc make pkg-config libxen-dev libevent-dev liblz4-dev \
 	acpica-tools zlib1g-dev uuid-dev linux-headers-amd64 linux-source-6.1
 DEPS_TEST := libcmocka-dev clang clang-tidy cppcheck shellcheck libclang-rt-14-dev spin
 DEPS_LAB := qemu-system-x86 xen-hypervisor-4.17-amd64 xen-utils-4.17 \
-	xenstore-utils linux-image-amd64 linux-image-cloud-amd64 \
+	qemu-system-xen xenstore-utils linux-image-amd64 linux-image-cloud-amd64 \
 	busybox-static cpio seabios ipxe-qemu iproute2 iputils-ping kmod socat \
 	nbdkit nbdkit-plugin-dev nbd-client xen-utils-common \
 	util-linux procps e2fsprogs fio redis-tools

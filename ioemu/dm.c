@@ -151,6 +151,14 @@ static int give_memory(struct dm *dm)
 
 /* --- save -------------------------------------------------------------- */
 
+int dm_track(struct dm *dm, bool on)
+{
+	struct json_object *args = json_object_new_object();
+
+	json_object_object_add(args, "enable", json_object_new_boolean(on));
+	return order(dm, "xen-set-global-dirty-log", args, -1);
+}
+
 /* Copied before it is looked at: the device model can write to the file. */
 static int take(struct dm *dm, size_t len, struct recbuf *out)
 {
@@ -158,7 +166,8 @@ static int take(struct dm *dm, size_t len, struct recbuf *out)
 	uint8_t *state;
 	ssize_t n;
 
-	state = recbuf_reserve(out, RECORD_DM_STATE, RECORD_MANDATORY, 0, len);
+	state = recbuf_reserve(out, RECORD_DM_STATE,
+			       RECORD_MANDATORY | RECORD_STICKY, 0, len);
 	if (!state)
 		return dm_fail(dm, errno, "a device model's state of %zu bytes:"
 			       " %s", len, strerror(errno));
@@ -297,6 +306,15 @@ int dm_load(struct dm *dm, const void *state, size_t len)
 	if (order(dm, "migrate-incoming", args, -1))
 		return -1;
 	return wait_loaded(dm);
+}
+
+int dm_waits(struct dm *dm)
+{
+	char status[STATUS_MAX];
+
+	if (query_status(dm, status))
+		return -1;
+	return !strcmp(status, "inmigrate");
 }
 
 int dm_run(struct dm *dm)

@@ -9,13 +9,15 @@
 #ifndef KEMARI_DM_H
 #define KEMARI_DM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "ioemu/dm_stream.h"
 #include "libxc-ext/records.h"
 
 enum {
-	RECORD_DM_STATE = 0x1700,	/* of a device model; mandatory */
+	RECORD_DM_STATE = 0x1700,	/* of a device model; mandatory,
+					 * sticky */
 	DM_OBJECTS_MAX = 2048,		/* of one device model, when checked */
 	DM_PATH_MAX = 256,		/* bytes of an object's name */
 };
@@ -47,6 +49,12 @@ int dm_connect(struct dm *dm, const char *path);
 int dm_check(struct dm *dm);
 
 /**
+ * dm_track() - Let the device model tell Xen which pages it writes, or not
+ * Return: 0, or -1 like dm_save()
+ */
+int dm_track(struct dm *dm, bool on);
+
+/**
  * dm_save() - Append the state as one record RECORD_DM_STATE
  *
  * The device model stops for it, finishes the I/O that it has begun, which may
@@ -70,6 +78,12 @@ int dm_save(struct dm *dm, struct recbuf *out);
  *	   EPROTO, it is no state; and like dm_save()
  */
 int dm_load(struct dm *dm, const void *state, size_t len);
+
+/**
+ * dm_waits() - Is it a standby that has no state yet?
+ * Return: 1 yes; 0 no; -1 like dm_save()
+ */
+int dm_waits(struct dm *dm);
 
 /**
  * dm_run() - Let it run, with its disks, after dm_load()

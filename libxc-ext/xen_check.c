@@ -35,7 +35,7 @@ static const char *const bit_text[] = {
 	"introspection: a monitor or mem-access is attached; the rule is none",
 	"vPMU is in use by the guest; the rule is vpmu=off",
 	"a debugger is attached; the rule is none",
-	"device model: there is one; this version protects PVH guests without",
+	"device model: more than one, or one of another domain; the rule is one, of domain 0",
 	"event channels: one leads to a domain other than 0; the rule is domain 0 only",
 	"grants: one is for a domain other than 0; the rule is domain 0 only",
 	"the guest has not booted far enough: shared_info is not mapped yet; try again later",
@@ -45,8 +45,9 @@ static const char *const bit_text[] = {
 	"vCPUs: more than this version protects",
 	"memory: pages of another domain are mapped into the guest; the rule is none",
 	"memory: the guest is ballooned below its maximum; the rule is memory = maxmem",
+	"event channels: one is of a physical interrupt or of an emulated MSI; the rule is lines of the emulated interrupt controller only",
 };
-_Static_assert(KEMARI_NO_HAP == 1u && KEMARI_NO_BALLOON ==
+_Static_assert(KEMARI_NO_HAP == 1u && KEMARI_NO_PIRQ ==
 	       1u << (sizeof(bit_text) / sizeof(bit_text[0]) - 1),
 	       "a sentence per bit of KEMARI_NO_*");
 
@@ -55,6 +56,7 @@ static const struct {
 	const char *class, *what;
 } device_text[] = {
 	{ "vfb", "framebuffer: cannot be replicated" },
+	{ "vkbd", "keyboard and mouse: cannot be replicated (vkb_device=0)" },
 	{ "vkb", "keyboard and mouse: cannot be replicated" },
 	{ "9pfs", "9pfs: its server's state cannot be replicated" },
 	{ "pvcalls", "pvcalls: sockets of the host cannot be replicated" },
@@ -108,7 +110,7 @@ static char *value(struct xs_handle *xs, const char *fmt, ...)
 static void check_state(struct xen_reasons *r, const xc_dominfo_t *info)
 {
 	if (!info->hvm)
-		xen_reason(r, "domain %u is a PV guest; the rule is PVH",
+		xen_reason(r, "domain %u is a PV guest; the rule is HVM or PVH",
 			   info->domid);
 	if (info->dying)
 		xen_reason(r, "domain %u is dying; the rule is a running guest",
@@ -121,13 +123,10 @@ static void check_state(struct xen_reasons *r, const xc_dominfo_t *info)
 			   info->domid);
 }
 
-static void check_kind(struct xen_reasons *r, struct xs_handle *xs,
+static void check_name(struct xen_reasons *r, struct xs_handle *xs,
 		       uint32_t domid)
 {
-	char *type = value(xs, "/libxl/%u/type", domid);
 	char *name = value(xs, "/local/domain/%u/name", domid);
-	char *model = value(xs, "/local/domain/0/device-model/%u/state", domid);
-	char *pid = value(xs, "/local/domain/%u/image/device-model-pid", domid);
 
 	if (!name)
 		xen_reason(r, "domain %u has no name in xenstore; the rule is one",
@@ -135,16 +134,7 @@ static void check_kind(struct xen_reasons *r, struct xs_handle *xs,
 	else if (strlen(name) >= PLATFORM_NAME_MAX)
 		xen_reason(r, "name: %zu bytes; the rule is fewer than %d",
 			   strlen(name), PLATFORM_NAME_MAX);
-	if (type && !strcmp(type, "hvm"))
-		xen_reason(r, "domain %u is of type hvm; this version protects type pvh",
-			   domid);
-	if (model || pid)
-		xen_reason(r, "device model: process %s serves domain %u; this version protects guests without",
-			   pid ? pid : "?", domid);
-	free(type);
 	free(name);
-	free(model);
-	free(pid);
 }
 
 static const char *about(const char *class)
@@ -225,6 +215,18 @@ static void check_backends(struct xen_reasons *r, struct xs_handle *xs,
 	free(names);
 }
 
+/* Type "ioemu" is one that the device model serves. */
+static void check_console(struct xen_reasons *r, struct xs_handle *xs,
+			  uint32_t domid)
+{
+	char *type = value(xs, "/local/domain/%u/console/type", domid);
+
+	if (type && strcmp(type, "xenconsoled") != 0)
+		xen_reason(r, "device console/0: of type %.32s; the rule is xenconsoled",
+			   type);
+	free(type);
+}
+
 static void check_memory(struct xen_reasons *r, struct xs_handle *xs,
 			 uint32_t domid)
 {
@@ -277,9 +279,10 @@ int xen_check_domain(struct xen_reasons *r, struct xc_interface_core *xch,
 		return -1;
 	snprintf(libxl, sizeof(libxl), "/libxl/%u/device", domid);
 	snprintf(local, sizeof(local), "/local/domain/%u/device", domid);
-	check_kind(r, xs, domid);
+	check_name(r, xs, domid);
 	check_devices(r, xs, libxl, NULL);
 	check_devices(r, xs, local, libxl);
+	check_console(r, xs, domid);
 	check_backends(r, xs, domid);
 	check_memory(r, xs, domid);
 	if (storage)

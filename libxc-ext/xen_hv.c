@@ -31,6 +31,8 @@ static const char *const cmd_name[] = {
 	[KEMARI_CMD_set_context] = "set_context",
 	[KEMARI_CMD_activate] = "activate",
 	[KEMARI_CMD_deliver] = "deliver",
+	[KEMARI_CMD_get_pirqs] = "get_pirqs",
+	[KEMARI_CMD_set_pirqs] = "set_pirqs",
 };
 
 /* What an errno of the hypervisor means, whatever the command. */
@@ -267,6 +269,28 @@ int xen_hv_set_evtchns(struct xen_host *h, uint32_t domid,
 	a->nr = n;
 	set_xen_guest_handle_raw(a->array, buf);
 	return call(h, domid, KEMARI_CMD_set_evtchn);
+}
+
+int xen_hv_get_pirqs(struct xen_host *h, uint32_t domid,
+		     struct xen_hvm_kemari_pirqs *p)
+{
+	struct xen_hvm_kemari *a = prepare(h);
+
+	if (call(h, domid, KEMARI_CMD_get_pirqs))
+		return -1;
+	if (a->u.pirqs.nr > KEMARI_MAX_GSIS)
+		return xen_fail(h, EPROTO, "domain %u: get_pirqs answered %u "
+				"interrupt lines, at most %d", domid,
+				a->u.pirqs.nr, KEMARI_MAX_GSIS);
+	*p = a->u.pirqs;
+	return 0;
+}
+
+int xen_hv_set_pirqs(struct xen_host *h, uint32_t domid,
+		     const struct xen_hvm_kemari_pirqs *p)
+{
+	prepare(h)->u.pirqs = *p;
+	return call(h, domid, KEMARI_CMD_set_pirqs);
 }
 
 int xen_hv_get_vcpu(struct xen_host *h, uint32_t domid,

@@ -70,6 +70,13 @@ int xen_hv_get_evtchns(struct xen_host *h, uint32_t domid, uint32_t first,
 int xen_hv_set_evtchns(struct xen_host *h, uint32_t domid,
 		       const struct xen_hvm_kemari_evtchn *e, uint32_t n);
 
+/** xen_hv_get_pirqs() - Lines of the emulated interrupt controller that are
+ * event channels */
+int xen_hv_get_pirqs(struct xen_host *h, uint32_t domid,
+		     struct xen_hvm_kemari_pirqs *p);
+int xen_hv_set_pirqs(struct xen_host *h, uint32_t domid,
+		     const struct xen_hvm_kemari_pirqs *p);
+
 /** xen_hv_get_vcpu() - @v->vcpu says which */
 int xen_hv_get_vcpu(struct xen_host *h, uint32_t domid,
 		    struct xen_hvm_kemari_vcpu *v);

@@ -13,6 +13,8 @@
 #include <xen/hvm/params.h>
 #include <xen/hvm/save.h>
 
+#include "ioemu/dm.h"
+#include "libxc-ext/dm_args.h"
 #include "libxc-ext/nodes.h"
 
 #define VCPU_FLAGS (KEMARI_VF_INT_STI | KEMARI_VF_INT_MOVSS |		\
@@ -48,6 +50,12 @@ static const char *type_name(uint16_t type)
 		return "CPUID";
 	case RECORD_XEN_MSRS:
 		return "MSRS";
+	case RECORD_XEN_DM:
+		return "DM";
+	case RECORD_XEN_PIRQS:
+		return "PIRQS";
+	case RECORD_DM_STATE:
+		return "device-model state";
 	case RECORD_XEN_DOM:
 		return "DOM";
 	case RECORD_XEN_PARAMS:
@@ -219,6 +227,28 @@ static int read_copy(const struct record *r, size_t size, size_t max,
 	return 0;
 }
 
+static int read_dm(const struct record *r, struct xen_rec_dm *d, char *why)
+{
+	if (sized(r, sizeof(*d), 1, why))
+		return -1;
+	memcpy(d, r->data, sizeof(*d));
+	if (!d->memory_mib || d->memory_mib > DM_MEMORY_MAX)
+		return bad(why, "device model: %u MiB are not within 1..%d",
+			   d->memory_mib, DM_MEMORY_MAX);
+	if (d->zero || !d->first_port || d->first_port >= KEMARI_MAX_PORTS ||
+	    !d->ports || d->ports > KEMARI_MAX_PORTS - d->first_port)
+		return bad(why, "device model: %u ports from %u on are not "
+			   "within 1..%d", d->ports, d->first_port,
+			   KEMARI_MAX_PORTS - 1);
+	return 0;
+}
+
+bool xen_shape_dm_port(const struct xen_shape *s, uint32_t port)
+{
+	return s->dm.ports && port >= s->dm.first_port &&
+	       port - s->dm.first_port < s->dm.ports;
+}
+
 static int shape_record(const struct record *r, struct xen_shape *s, char *why)
 {
 	if (r->type < RECORD_XEN_DOMAIN || r->type > RECORD_XEN_GRANT)
@@ -252,6 +282,10 @@ static int shape_record(const struct record *r, struct xen_shape *s, char *why)
 		s->nparam = r->length / sizeof(s->param[0]);
 		memcpy(s->param, r->data, r->length);
 		return check_params(s->param, s->nparam, why);
+	case RECORD_XEN_DM:
+		if (s->dm.ports)
+			return twice(r, why);
+		return read_dm(r, &s->dm, why);
 	default:
 		return unknown(r, why);
 	}
@@ -272,6 +306,12 @@ static int shape_check(const struct xen_shape *s, char *why)
 			   "its ranges have %llu",
 			   (unsigned long long)s->dom.pages,
 			   (unsigned long long)s->p2m.pages);
+	if (s->dm.ports && (s->dm.ports != s->dom.vcpus + 1 ||
+			    xen_shape_dm_port(s, s->dom.kemari_port)))
+		return bad(why, "device model: ports %u and %u more, for %u "
+			   "vCPUs; Kemari's own is port %u",
+			   s->dm.first_port, s->dm.ports - 1, s->dom.vcpus,
+			   s->dom.kemari_port);
 	if (!xen_shape_has(s, s->dom.shared_info) ||
 	    !xen_shape_has(s, store) || !xen_shape_has(s, cons))
 		return bad(why, "description of the domain: shared_info %#llx, "
@@ -344,24 +384,49 @@ static int check_vcpu(const struct record *r, const struct xen_shape *s,
 	return 0;
 }
 
+static bool is_pirq(const struct xen_image *i, uint16_t pirq)
+{
+	for (uint32_t gsi = 0; i->pirqs && gsi < KEMARI_MAX_GSIS; gsi++)
+		if (i->pirqs->pirq[gsi] == pirq)
+			return pirq != KEMARI_PIRQ_NONE;
+	return false;
+}
+
+static int check_pirqs(const struct xen_rec_pirqs *p, char *why)
+{
+	for (uint32_t a = 0; a < KEMARI_MAX_GSIS; a++)
+		for (uint32_t b = 0; b < a; b++)
+			if (p->pirq[a] != KEMARI_PIRQ_NONE &&
+			    p->pirq[a] == p->pirq[b])
+				return bad(why, "pirq %u stands for the "
+					   "interrupt lines %u and %u",
+					   p->pirq[a], b, a);
+	return 0;
+}
+
 static int check_ports(const struct xen_image *i, const struct xen_shape *s,
 		       char *why)
 {
 	for (uint32_t n = 0; n < i->dom->ports; n++) {
 		const struct xen_rec_port *p = &i->port[n];
 
-		if (p->state > KEMARI_EVTCHN_XEN || p->zero || p->zero2)
+		if (p->state > KEMARI_EVTCHN_PIRQ || p->zero || p->zero2)
 			return bad(why, "port %u: unknown state %u", n,
 				   p->state);
 		if ((p->state == KEMARI_EVTCHN_XEN) !=
-		    (n == s->dom.kemari_port))
+		    (n == s->dom.kemari_port || xen_shape_dm_port(s, n)))
 			return bad(why, "port %u: state %u, and Kemari's own "
-				   "is port %u", n, p->state,
-				   s->dom.kemari_port);
+				   "is port %u, its device model's are %u "
+				   "from %u on", n, p->state,
+				   s->dom.kemari_port, s->dm.ports,
+				   s->dm.first_port);
+		if (p->state == KEMARI_EVTCHN_PIRQ && !is_pirq(i, p->virq))
+			return bad(why, "port %u: pirq %u stands for no "
+				   "interrupt line", n, p->virq);
 		if (p->vcpu >= s->dom.vcpus)
 			return bad(why, "port %u: vCPU %u is not below %u", n,
 				   p->vcpu, s->dom.vcpus);
-		if (p->virq >= VIRQ_END)
+		if (p->state != KEMARI_EVTCHN_PIRQ && p->virq >= VIRQ_END)
 			return bad(why, "port %u: VIRQ %u is not below %d", n,
 				   p->virq, VIRQ_END);
 		if ((p->state == KEMARI_EVTCHN_UNBOUND ||
@@ -414,12 +479,43 @@ static int check_context(const struct record *r, const struct xen_shape *s,
 	return 0;
 }
 
+static int read_dm_state(const struct record *r, struct xen_image *i,
+			 char *why)
+{
+	struct dm_stream *s;
+	int rc, err;
+
+	if (i->dm_state)
+		return twice(r, why);
+	if (instance(r, 1, why))
+		return -1;
+	s = malloc(sizeof(*s));
+	if (!s)
+		return -1;
+	rc = dm_stream_read(s, r->data, r->length, why, PLATFORM_WHY_MAX);
+	err = errno;
+	free(s);
+	errno = err;
+	i->dm_state = r->data;
+	i->dm_len = r->length;
+	return rc;
+}
+
 static int image_record(const struct record *r, const struct xen_shape *s,
 			struct xen_image *i, char *why)
 {
+	if (r->type == RECORD_DM_STATE && s->dm.ports)
+		return read_dm_state(r, i, why);
 	if (r->type < RECORD_XEN_DOM || r->type > RECORD_XEN_GRANT)
 		return unknown(r, why);
 	switch (r->type) {
+	case RECORD_XEN_PIRQS:
+		if (i->pirqs)
+			return twice(r, why);
+		i->pirqs = r->data;
+		return instance(r, s->dm.ports ? 1 : 0, why) ||
+		       sized(r, sizeof(*i->pirqs), 1, why) ||
+		       check_pirqs(i->pirqs, why);
 	case RECORD_XEN_DOM:
 		if (i->dom)
 			return twice(r, why);
@@ -479,6 +575,9 @@ static int image_check(const struct xen_image *i, const struct xen_shape *s,
 		return bad(why, "checkpoint: record %s is missing",
 			   !i->dom ? "DOM" : !i->param ? "PARAMS" :
 			   !i->port ? "PORTS" : "CONTEXT");
+	if (s->dm.ports && (!i->dm_state || !i->pirqs))
+		return bad(why, "checkpoint: %s is missing", i->pirqs ?
+			   "the device model's state" : "record PIRQS");
 	if (i->dom->shared_info != s->dom.shared_info)
 		return bad(why, "checkpoint: shared_info at frame %#llx, was "
 			   "%#llx", (unsigned long long)i->dom->shared_info,

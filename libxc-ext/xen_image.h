@@ -26,16 +26,21 @@ struct xen_shape {
 	struct xen_rec_msr *msr;
 	uint32_t ncpuid, nmsr, nparam;
 	struct xen_rec_param param[XEN_PARAMS_MAX];
+	struct xen_rec_dm dm;		/* .ports 0: it has no device model */
 };
 
 /** struct xen_image - one checkpoint's state; points into its records */
 struct xen_image {
 	const struct xen_rec_dom *dom;
 	const struct xen_rec_param *param;
+	const struct xen_rec_pirqs *pirqs;	/* with a device model, else
+						 * NULL */
 	const struct xen_rec_port *port;
 	const struct xen_rec_vcpu *vcpu[KEMARI_MAX_VCPUS];
 	const struct xen_rec_context *context;
 	const struct xen_rec_grant *grant[XEN_GRANT_FRAMES_MAX];
+	const void *dm_state;		/* with a device model, else NULL */
+	uint32_t dm_len;
 	uint32_t nparam;
 	uint32_t context_len;		/* without guest_time */
 };
@@ -60,6 +65,9 @@ int xen_image_read(const void *records, size_t len, const struct xen_shape *s,
 
 /** xen_shape_has() - Is @gfn in the domain's ranges? */
 bool xen_shape_has(const struct xen_shape *s, uint64_t gfn);
+
+/** xen_shape_dm_port() - Does @port lead from the guest to its device model? */
+bool xen_shape_dm_port(const struct xen_shape *s, uint32_t port);
 
 /** xen_param() - Value of an HVM parameter, 0 if it is not in @p */
 uint64_t xen_param(const struct xen_rec_param *p, uint32_t n, uint32_t index);

@@ -17,6 +17,7 @@
 #include "libxc-ext/xen_always.h"
 #include "libxc-ext/xen_announce.h"
 #include "libxc-ext/xen_check.h"
+#include "libxc-ext/xen_dm.h"
 #include "libxc-ext/xen_grants.h"
 #include "libxc-ext/xen_host.h"
 #include "libxc-ext/xen_image.h"
@@ -41,6 +42,9 @@ struct xen_platform {
 	unsigned int unsafe;		/* enum platform_xen_unsafe */
 	enum platform_xen_storage storage;
 
+	pid_t dm_pid;			/* its device model; 0: none */
+	struct dm *dm;			/* NULL: not connected */
+
 	/* Primary. */
 	struct xen_p2m p2m;
 	struct xen_always *always;
@@ -55,6 +59,9 @@ struct xen_platform {
 	evtchn_port_t xce_port;
 	int epfd;			/* -1: not yet */
 	bool nodes_sent;		/* save() may leave them out */
+	bool dm_sent;			/* the device model's state, too */
+	uint64_t dm_ioreqs;		/* requests to it before that */
+	uint64_t dm_saved;		/* when: ns */
 	struct device_rings rings;
 	bool rings_known;		/* their pages are in .always */
 	uint64_t closing_since;		/* ns; 0: none of them is let go */
@@ -63,6 +70,7 @@ struct xen_platform {
 
 	/* Standby. */
 	struct xen_shape shape;		/* .dom.domid 0: not yet built */
+	bool dm_loaded;			/* its device model has its state */
 	bool restored;			/* its nodes; backends attach */
 	bool introduced;
 	bool activated;
@@ -106,6 +114,32 @@ int xen_primary_guest_time(struct platform *p, uint64_t *ns);
 int xen_primary_release(struct platform *p, uint64_t generation,
 			uint64_t epoch);
 int xen_primary_drained(struct platform *p);
+
+/* --- xen_machine.c: its device model --------------------------------------- */
+
+/* Primary: it tells Xen what it writes, from now on; or not any more. */
+int xen_machine_track(struct xen_platform *x, bool on);
+
+/* Stopped guest: 1 no I/O request is under way, 0 one is, -1. */
+int xen_machine_settled(struct xen_platform *x);
+
+/* Stopped guest: append its state, if it may have changed since the last
+ * time.  Before anything else is saved: it writes to the guest's memory.
+ * xen_machine_saved(): what save() appended will be sent. */
+int xen_machine_save(struct xen_platform *x, struct recbuf *out);
+void xen_machine_saved(struct xen_platform *x);
+
+/* Standby: start one; find it again; end it. */
+int xen_machine_build(struct xen_platform *x);
+int xen_machine_attach(struct xen_platform *x);
+int xen_machine_end(struct xen_platform *x);
+
+/* Standby: the state of the checkpoint, once; then let it run. */
+int xen_machine_load(struct xen_platform *x, const struct xen_image *i);
+int xen_machine_run(struct xen_platform *x);
+
+/* Let go of the connection; the device model is left as it is. */
+void xen_machine_close(struct xen_platform *x);
 
 /* --- xen_rings.c: its disks' and network cards' rings -------------------- */
 

@@ -53,6 +53,9 @@ static int survey(struct xen_platform *x)
 	    read_param(x, HVM_PARAM_CONSOLE_EVTCHN, &port))
 		return -1;
 	x->console_port = port;
+	x->dm_pid = xen_dm_find(x->h, x->domid);
+	if (x->dm_pid < 0)
+		return xen_platform_host_failed(x);
 	xen_p2m_free(&x->p2m);
 	if (xen_p2m_scan(x->h, x->domid, x->shared_info, &x->p2m))
 		return xen_platform_host_failed(x);
@@ -134,6 +137,8 @@ int xen_primary_check(struct platform *p, const char **reasons, size_t *n)
 				     strerror(errno));
 	if (xen_rings_check(x, &x->reasons))
 		return -1;
+	if (xen_dm_check(x->h, x->domid, x->vcpus, &x->reasons))
+		return xen_platform_host_failed(x);
 	if (xc_domain_getinfolist(x->h->xch, x->domid, 1, &info) == 1 &&
 	    info.domain == x->domid &&
 	    info.nr_online_vcpus != info.max_vcpu_id + 1)
@@ -230,6 +235,7 @@ static void unbind(struct xen_platform *x)
 void xen_primary_close(struct xen_platform *x)
 {
 	unbind(x);
+	xen_machine_close(x);
 	xen_always_free(x->always);
 	x->always = NULL;
 	x->rings_known = false;
@@ -288,6 +294,8 @@ int xen_primary_disable(struct platform *p, uint64_t generation)
 	if (xen_hv_disable(x->h, x->domid, generation, false))
 		return xen_platform_host_failed(x);
 	unbind(x);
+	xen_machine_track(x, false);		/* as far as it still answers */
+	xen_machine_close(x);
 	x->generation = 0;
 	x->port = 0;
 	if (log_dirty(x, XEN_DOMCTL_SHADOW_OP_OFF) < 0 && errno != EINVAL)
@@ -325,6 +333,9 @@ int xen_primary_track(struct platform *p)
 	if (xen_hv_query(x->h, x->domid, &q))
 		return xen_platform_host_failed(x);
 	x->nodes_sent = false;
+	x->dm_sent = false;
+	if (xen_machine_track(x, true))
+		return -1;
 	log_dirty(x, XEN_DOMCTL_SHADOW_OP_OFF);		/* fails if off */
 	if (log_dirty(x, XEN_DOMCTL_SHADOW_OP_ENABLE_LOGDIRTY) < 0)
 		return platform_fail(p, errno, "domain %u: cannot track what "
@@ -411,6 +422,9 @@ int xen_primary_settled(struct platform *p)
 
 	if (need(x, true) || xen_primary_prepare(x))
 		return -1;
+	rc = xen_machine_settled(x);
+	if (rc <= 0)
+		return rc;
 	rc = xen_store_settled(x->store, xen_map_page(x->map, x->store_gfn));
 	if (rc > 0)
 		return xen_rings_same(x);
@@ -447,7 +461,8 @@ int xen_primary_begin(struct platform *p, uint64_t generation, uint64_t epoch,
 	if (xen_hv_begin(x->h, x->domid, generation, epoch, merge))
 		return xen_platform_host_failed(x);
 	if (merge)
-		x->nodes_sent = false;	/* an epoch that came to nothing */
+		x->nodes_sent = x->dm_sent = false;	/* an epoch that came
+							 * to nothing */
 	return look_at_console(x);
 }
 
@@ -530,7 +545,9 @@ static int save_early(struct xen_platform *x, struct recbuf *out)
 {
 	uint64_t info[KEMARI_MAX_VCPUS];
 
-	if (xen_state_early(x->h, x->domid, x->vcpus, info, out))
+	if (xen_machine_save(x, out))
+		return -1;
+	if (xen_state_early(x->h, x->domid, x->vcpus, x->dm_pid, info, out))
 		return xen_platform_host_failed(x);
 	for (uint32_t v = 0; v < x->vcpus; v++)
 		if (info[v] != ~0ull &&
@@ -540,6 +557,7 @@ static int save_early(struct xen_platform *x, struct recbuf *out)
 	if (xen_store_save(x->store, out, !x->nodes_sent) < 0)
 		return xen_platform_store_failed(x);
 	x->nodes_sent = true;
+	xen_machine_saved(x);
 	return 0;
 }
 

@@ -11,11 +11,13 @@
 
 #include <xenctrl.h>
 
+#include "libxc-ext/xen_dm.h"
 #include "libxc-ext/xen_store.h"
 
 struct platform_reaper {
-	xc_interface *xch;
+	struct xen_host *h;
 	struct xen_store *store;
+	pid_t dm;			/* 0: no device model */
 	uint32_t domid;
 };
 
@@ -38,14 +40,16 @@ struct platform_reaper *platform_reaper_open(uint32_t domid,
 	if (!r)
 		return NULL;
 	r->domid = domid;
-	r->xch = xc_interface_open(NULL, NULL, 0);
-	if (!r->xch) {
-		snprintf(why, PLATFORM_WHY_MAX, "no Xen here: %s",
-			 strerror(errno));
-	} else if (!xen_store_open(&r->store, r->xch, domid, uuid, why)) {
-		if (!xen_store_follow(r->store))
+	r->h = xen_host_open(why);
+	if (r->h && !xen_store_open(&r->store, r->h->xch, domid, uuid, why)) {
+		r->dm = xen_dm_find(r->h, domid);
+		if (r->dm < 0)
+			snprintf(why, PLATFORM_WHY_MAX, "%s", r->h->why);
+		else if (!xen_store_follow(r->store))
 			return r;
-		snprintf(why, PLATFORM_WHY_MAX, "%s", xen_store_why(r->store));
+		else
+			snprintf(why, PLATFORM_WHY_MAX, "%s",
+				 xen_store_why(r->store));
 	}
 	err = errno;
 	platform_reaper_close(r);
@@ -67,6 +71,11 @@ int platform_reaper_run(struct platform_reaper *r, char *say)
 			reason == SHUTDOWN_suspend))
 		return 0;
 	rc = xen_store_reap(r->store);
+	/* It would keep the domain as a zombie. */
+	if (rc > 0 && xen_dm_end(r->h, r->domid, r->dm)) {
+		snprintf(say, PLATFORM_WHY_MAX, "%s", r->h->why);
+		return -1;
+	}
 	if (rc < 0)
 		snprintf(say, PLATFORM_WHY_MAX, "%s", xen_store_why(r->store));
 	else if (events & PLATFORM_EV_GONE)
@@ -85,7 +94,6 @@ void platform_reaper_close(struct platform_reaper *r)
 	if (!r)
 		return;
 	xen_store_close(r->store);
-	if (r->xch)
-		xc_interface_close(r->xch);
+	xen_host_close(r->h);
 	free(r);
 }

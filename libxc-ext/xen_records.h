@@ -5,8 +5,9 @@
  * Little-endian, no padding; packed, so that a record may lie at any address.
  * All of them are mandatory.  Types from 0x1100 on are nodes.h's.
  *
- * describe():	DOMAIN, RANGES, CPUID, MSRS, PARAMS, store nodes
- * save EARLY:	DOM, PARAMS, PORTS, VCPU of each vCPU, store nodes
+ * describe():	DOMAIN, RANGES, CPUID, MSRS, PARAMS, DM, store nodes
+ * save EARLY:	RECORD_DM_STATE, DOM, PARAMS, PIRQS, PORTS, VCPU of each vCPU,
+ *		store nodes
  * save LATE:	CONTEXT, GRANT of each frame in use
  */
 #ifndef KEMARI_XEN_RECORDS_H
@@ -15,6 +16,7 @@
 #include <assert.h>
 #include <stdint.h>
 
+#include "hypervisor/public/kemari.h"
 #include "libxc-ext/records.h"
 
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
@@ -25,11 +27,13 @@ enum {
 	RECORD_XEN_RANGES,		/* struct xen_rec_range [] */
 	RECORD_XEN_CPUID,		/* struct xen_rec_cpuid [] */
 	RECORD_XEN_MSRS,		/* struct xen_rec_msr [] */
+	RECORD_XEN_DM,			/* of a guest with a device model */
 
 	RECORD_XEN_DOM = RECORD_TYPE_PLATFORM + 0x10,
 	RECORD_XEN_PARAMS,		/* struct xen_rec_param [] */
 	RECORD_XEN_PORTS,		/* struct xen_rec_port [], from 0 on */
 	RECORD_XEN_VCPU,		/* .instance: vCPU */
+	RECORD_XEN_PIRQS,		/* with a device model; before PORTS */
 
 	RECORD_XEN_CONTEXT = RECORD_TYPE_PLATFORM + 0x20,
 	RECORD_XEN_GRANT,		/* .instance: frame of the table */
@@ -84,6 +88,22 @@ struct xen_rec_msr {
 } __attribute__((packed));
 XEN_RECORD(xen_rec_msr, 16);
 
+/** struct xen_rec_dm - the device model of a guest that has one */
+struct xen_rec_dm {
+	uint32_t memory_mib;		/* it was told */
+	uint32_t first_port;		/* of those that lead from the guest's
+					 * vCPUs to it: */
+	uint32_t ports;			/* vCPUs and one */
+	uint32_t zero;
+} __attribute__((packed));
+XEN_RECORD(xen_rec_dm, 16);
+
+/** struct xen_rec_pirqs - interrupt lines that are event channels */
+struct xen_rec_pirqs {
+	uint16_t pirq[KEMARI_MAX_GSIS];	/* by GSI; KEMARI_PIRQ_NONE */
+} __attribute__((packed));
+XEN_RECORD(xen_rec_pirqs, 2 * KEMARI_MAX_GSIS);
+
 /** struct xen_rec_dom - domain-wide state */
 struct xen_rec_dom {
 	uint64_t vm_assist;
@@ -106,7 +126,7 @@ struct xen_rec_port {
 	uint8_t state;			/* KEMARI_EVTCHN_* */
 	uint8_t zero;
 	uint16_t remote;		/* domain ID: 0 */
-	uint16_t virq;
+	uint16_t virq;			/* or pirq */
 	uint16_t zero2;
 	uint32_t vcpu;			/* it notifies */
 } __attribute__((packed));

@@ -55,6 +55,9 @@ static int read_shape(struct xen_platform *x, const void *records, size_t len)
 static void forget(struct xen_platform *x)
 {
 	xen_platform_unmap(x);
+	xen_machine_close(x);
+	x->dm_pid = 0;
+	x->dm_loaded = false;
 	xen_store_close(x->store);
 	x->store = NULL;
 	xen_shape_free(&x->shape);
@@ -81,13 +84,14 @@ static int build(struct xen_platform *x, uint64_t generation,
 	if (xen_shell_build(x->h, &x->shape, generation))
 		return xen_platform_host_failed(x);
 	x->generation = generation;
-	if (!map(x)) {
+	if (!map(x) && !xen_machine_build(x)) {
 		if (!xen_store_standby(x->store, records, len) &&
 		    !xen_backends_open(x->store, x->storage))
 			return 0;
 		xen_platform_store_failed(x);
 	}
 	err = errno;
+	xen_machine_end(x);
 	xen_platform_unmap(x);
 	xen_store_remove(x->store);
 	xen_shell_destroy(x->h, x->domid);
@@ -131,7 +135,7 @@ static int attach(struct xen_platform *x, const void *records, size_t len)
 	x->generation = q.generation;
 	if (xen_store_attach(x->store, records, len, &x->restored))
 		return xen_platform_store_failed(x);
-	return map(x);
+	return xen_machine_attach(x) || map(x) ? -1 : 0;
 }
 
 int xen_standby_attach(struct platform *p, const void *records, size_t len)
@@ -296,7 +300,8 @@ int xen_standby_load(struct platform *p, const void *records, size_t len,
 	errno = err;
 	if (placed < 0)
 		return xen_platform_host_failed(x);
-	if (attach_backends(x, &i, records, len) || introduce(x, &i))
+	if (attach_backends(x, &i, records, len) || introduce(x, &i) ||
+	    xen_machine_load(x, &i))
 		return -1;
 	xen_announce_free(x->announce);
 	x->announce = xen_announce_new(xen_store_nodes(x->store), x->domid);
@@ -306,7 +311,7 @@ int xen_standby_load(struct platform *p, const void *records, size_t len,
 		  p->ops->now_ns(p) - began;
 	if (xen_state_load_late(x->h, x->domid, &i, &x->shape, advance))
 		return xen_platform_host_failed(x);
-	return 0;
+	return xen_machine_run(x);
 }
 
 static void *unmap(void *arg)
@@ -337,6 +342,7 @@ int xen_standby_activate(struct platform *p, uint64_t generation,
 	if (xen_hv_activate(x->h, x->domid, generation, new_generation))
 		return xen_platform_host_failed(x);
 	x->activated = true;
+	xen_machine_close(x);
 	if (x->announce && xen_announce_start(x->announce))
 		x->announce_err = errno;
 	/* The pause that every domain is created with. */
@@ -382,6 +388,8 @@ int xen_standby_destroy(struct platform *p)
 	if (!xen_hv_query(x->h, x->domid, &q) && q.role != KEMARI_ROLE_STANDBY)
 		return platform_fail(p, EPERM, "domain %u is no standby",
 				     x->domid);
+	if (xen_machine_end(x))
+		return -1;
 	if (xen_store_remove(x->store))
 		return xen_platform_store_failed(x);
 	xen_platform_unmap(x);

@@ -12,6 +12,7 @@
 #include <xen/hvm/params.h>
 
 #include "libxc-ext/xen_cpu.h"
+#include "libxc-ext/xen_dm.h"
 
 /* Those that a guest can change while it runs: read for each checkpoint. */
 static const uint32_t guest_params[] = {
@@ -25,12 +26,13 @@ static const uint32_t guest_params[] = {
 	HVM_PARAM_VM86_TSS_SIZED,
 };
 
-/* All that describe a PVH domain, and that dom0 can read and set. */
+/* All that describe an HVM or PVH domain, and that dom0 can read and set. */
 static const uint32_t all_params[] = {
 	HVM_PARAM_CALLBACK_IRQ,
 	HVM_PARAM_STORE_PFN,
 	HVM_PARAM_STORE_EVTCHN,
 	HVM_PARAM_TIMER_MODE,
+	HVM_PARAM_HPET_ENABLED,
 	HVM_PARAM_IDENT_PT,
 	HVM_PARAM_VM86_TSS,
 	HVM_PARAM_VPT_ALIGN,
@@ -148,12 +150,56 @@ static int put_ranges(struct xen_host *h, const struct xen_p2m *p2m,
 	return 0;
 }
 
+/*
+ * The ports of a device model, which Xen has the guest's ends of: one for each
+ * vCPU and one for buffered requests, allocated at once, before the guest ran.
+ */
+static int find_dm_ports(struct xen_host *h, uint32_t domid, uint32_t kemari,
+			 struct xen_rec_dm *d)
+{
+	xc_evtchn_status_t s = { .dom = domid };
+
+	for (s.port = 1; s.port < KEMARI_MAX_PORTS; s.port++) {
+		if (!xc_evtchn_status(h->xch, &s))
+			continue;
+		if (errno != EACCES)
+			break;
+		if (s.port == kemari)
+			continue;
+		if (!d->ports)
+			d->first_port = s.port;
+		if (s.port != d->first_port + d->ports++)
+			return xen_fail(h, EXDEV, "domain %u: the event "
+					"channels of its device model are not "
+					"in one piece: port %u", domid,
+					s.port);
+	}
+	return 0;
+}
+
+static int put_dm(struct xen_host *h, uint32_t domid, uint32_t kemari,
+		  struct recbuf *out)
+{
+	struct xen_rec_dm d = { 0 };
+	pid_t pid = xen_dm_find(h, domid);
+	struct dm_args a;
+
+	if (pid < 0)
+		return -1;
+	if (!pid)
+		return 0;
+	if (xen_dm_args(h, pid, &a) || find_dm_ports(h, domid, kemari, &d))
+		return -1;
+	d.memory_mib = a.memory_mib;
+	return add(h, out, RECORD_XEN_DM, 0, &d, sizeof(d));
+}
+
 int xen_state_describe(struct xen_host *h, uint32_t domid,
 		       const struct xen_p2m *p2m, uint32_t port,
 		       struct recbuf *out)
 {
 	if (put_domain(h, domid, p2m, port, out) || put_ranges(h, p2m, out) ||
-	    xen_cpu_save(h, domid, out))
+	    xen_cpu_save(h, domid, out) || put_dm(h, domid, port, out))
 		return -1;
 	return put_params(h, domid, all_params, COUNT(all_params), out);
 }
@@ -165,8 +211,11 @@ int xen_state_free_port(struct xen_host *h, uint32_t domid, uint32_t *port)
 	/* The highest of those allocated: guests take the lowest free one. */
 	*port = 0;
 	for (s.port = 1; s.port < KEMARI_MAX_PORTS; s.port++) {
-		if (xc_evtchn_status(h->xch, &s))
+		if (xc_evtchn_status(h->xch, &s)) {
+			if (errno == EACCES)	/* Xen has this end */
+				continue;
 			break;
+		}
 		if (s.status == EVTCHNSTAT_closed)
 			*port = s.port;
 	}
@@ -259,14 +308,26 @@ static int put_vcpu(struct xen_host *h, uint32_t domid, uint32_t vcpu,
 	return add(h, out, RECORD_XEN_VCPU, vcpu, &r, sizeof(r));
 }
 
+static int put_pirqs(struct xen_host *h, uint32_t domid, struct recbuf *out)
+{
+	struct xen_hvm_kemari_pirqs p;
+	struct xen_rec_pirqs r;
+
+	if (xen_hv_get_pirqs(h, domid, &p))
+		return -1;
+	for (uint32_t gsi = 0; gsi < KEMARI_MAX_GSIS; gsi++)
+		r.pirq[gsi] = gsi < p.nr ? p.pirq[gsi] : KEMARI_PIRQ_NONE;
+	return add(h, out, RECORD_XEN_PIRQS, 0, &r, sizeof(r));
+}
+
 int xen_state_early(struct xen_host *h, uint32_t domid, uint32_t vcpus,
-		    uint64_t *info, struct recbuf *out)
+		    bool dm, uint64_t *info, struct recbuf *out)
 {
 	/* vCPUs, with their timers, first: INV-10. */
 	for (uint32_t v = 0; v < vcpus; v++)
 		if (put_vcpu(h, domid, v, &info[v], out))
 			return -1;
-	if (put_ports(h, domid, out))
+	if ((dm && put_pirqs(h, domid, out)) || put_ports(h, domid, out))
 		return -1;
 	return put_params(h, domid, guest_params, COUNT(guest_params), out);
 }
@@ -423,13 +484,65 @@ static int set_grants(struct xen_host *h, uint32_t domid,
 	return 0;
 }
 
+static int set_pirqs(struct xen_host *h, uint32_t domid,
+		     const struct xen_image *i)
+{
+	struct xen_hvm_kemari_pirqs p, now;
+
+	if (!i->pirqs)
+		return 0;
+	if (xen_hv_get_pirqs(h, domid, &now))
+		return -1;
+	memset(&p, 0, sizeof(p));
+	p.nr = now.nr;
+	for (uint32_t gsi = 0; gsi < KEMARI_MAX_GSIS; gsi++) {
+		if (gsi < p.nr)
+			p.pirq[gsi] = i->pirqs->pirq[gsi];
+		else if (i->pirqs->pirq[gsi] != KEMARI_PIRQ_NONE)
+			return xen_fail(h, EXDEV, "domain %u: this host's Xen "
+					"gives it %u interrupt lines, it uses "
+					"number %u", domid, p.nr, gsi);
+	}
+	return xen_hv_set_pirqs(h, domid, &p);
+}
+
+int xen_state_reserve_ports(struct xen_host *h, uint32_t domid, uint32_t n)
+{
+	struct xen_hvm_kemari_evtchn *e = calloc(n, sizeof(*e));
+	int rc;
+
+	if (!e)
+		return out_of_memory(h);
+	for (uint32_t port = 1; port < n; port++)
+		e[port].state = KEMARI_EVTCHN_UNBOUND;
+	rc = xen_hv_set_evtchns(h, domid, e, n);
+	free(e);
+	return rc;
+}
+
+int xen_state_same_dm_ports(struct xen_host *h, uint32_t domid,
+			    const struct xen_shape *s)
+{
+	struct xen_rec_dm d = { 0 };
+
+	if (find_dm_ports(h, domid, s->dom.kemari_port, &d))
+		return -1;
+	if (d.first_port == s->dm.first_port && d.ports == s->dm.ports)
+		return 0;
+	return xen_fail(h, EXDEV, "standby domain %u: its device model has %u "
+			"event channels from port %u on, the primary's %u "
+			"from %u", domid, d.ports, d.first_port, s->dm.ports,
+			s->dm.first_port);
+}
+
 int xen_state_load_early(struct xen_host *h, uint32_t domid,
 			 const struct xen_image *i, struct xen_grants *g)
 {
 	struct xen_hvm_kemari_dom d = { .vm_assist = i->dom->vm_assist };
 
 	if (xen_state_set_params(h, domid, i->param, i->nparam) ||
-	    set_grants(h, domid, i, g) || set_ports(h, domid, i))
+	    set_grants(h, domid, i, g) || set_pirqs(h, domid, i) ||
+	    set_ports(h, domid, i))
 		return -1;
 	return xen_hv_set_dom(h, domid, &d);
 }

@@ -8,6 +8,7 @@
 #ifndef KEMARI_XEN_STATE_H
 #define KEMARI_XEN_STATE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "libxc-ext/records.h"
@@ -16,7 +17,7 @@
 #include "libxc-ext/xen_image.h"
 
 /**
- * xen_state_describe() - DOMAIN, RANGES, CPUID, MSRS, PARAMS
+ * xen_state_describe() - DOMAIN, RANGES, CPUID, MSRS, DM, PARAMS
  * @p2m:	Of xen_p2m_scan()
  * @port:	Kemari's port, here and there
  */
@@ -28,12 +29,21 @@ int xen_state_describe(struct xen_host *h, uint32_t domid,
  * soon */
 int xen_state_free_port(struct xen_host *h, uint32_t domid, uint32_t *port);
 
+/** xen_state_reserve_ports() - Standby, never loaded: ports 1 to @n - 1 are
+ * taken, so that a device model that is started now gets @n */
+int xen_state_reserve_ports(struct xen_host *h, uint32_t domid, uint32_t n);
+
+/** xen_state_same_dm_ports() - Has the standby's device model got the ports of
+ * @s?  EXDEV */
+int xen_state_same_dm_ports(struct xen_host *h, uint32_t domid,
+			    const struct xen_shape *s);
+
 /**
- * xen_state_early() - DOM, PARAMS, PORTS, VCPU
+ * xen_state_early() - DOM, PARAMS, PORTS, VCPU; @dm: PIRQS
  * @info:	Gets the frames of the vcpu_info pages, ~0 for none; @vcpus
  */
 int xen_state_early(struct xen_host *h, uint32_t domid, uint32_t vcpus,
-		    uint64_t *info, struct recbuf *out);
+		    bool dm, uint64_t *info, struct recbuf *out);
 
 /** xen_state_late() - CONTEXT, GRANT */
 int xen_state_late(struct xen_host *h, uint32_t domid, struct xen_grants *g,

@@ -30,6 +30,7 @@
 #include "libxc-ext/xen_backend.h"
 
 static const char standby_suffix[] = "--standby";
+static const char dm_node[] = "image/device-model-pid";
 
 int store_fail(struct xen_store *s, int err, const char *fmt, ...)
 {
@@ -146,7 +147,8 @@ void store_touch(struct xen_store *s, enum node_root root, const char *path)
 
 bool store_local(enum node_root root, const char *path)
 {
-	return (root == NODE_DOMAIN && !strcmp(path, "console/tty")) ||
+	return (root == NODE_DOMAIN && (!strcmp(path, "console/tty") ||
+					!strcmp(path, dm_node))) ||
 	       !device_travels(root, path);
 }
 
@@ -387,6 +389,23 @@ static bool stays(enum node_root root)
 	return root == NODE_VBD || root == NODE_VIF;
 }
 
+void xen_store_set_dm(struct xen_store *s, uint32_t pid)
+{
+	s->dm = pid;
+}
+
+/* What xl destroy kills. */
+static bool write_dm(struct xen_store *s, xs_transaction_t t)
+{
+	char full[STORE_PATH_MAX], value[16];
+
+	if (!s->dm)
+		return true;
+	store_path(s, NODE_DOMAIN, dm_node, full);
+	snprintf(value, sizeof(value), "%u", s->dm);
+	return xs_write(s->xs, t, full, value, (unsigned int)strlen(value));
+}
+
 static bool write_all(struct xen_store *s, xs_transaction_t t,
 		      const struct nodes *l)
 {
@@ -401,7 +420,7 @@ static bool write_all(struct xen_store *s, xs_transaction_t t,
 		     !store_local(l->node[i].root, l->node[i].path)) &&
 		    !write_node(s, t, l, &l->node[i]))
 			return false;
-	return true;
+	return write_dm(s, t);
 }
 
 /* Replace all that the domain has by @l, or change nothing; of backends

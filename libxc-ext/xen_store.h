@@ -114,6 +114,10 @@ int xen_store_verify(struct xen_store *s, const void *records, size_t len);
  */
 int xen_store_standby(struct xen_store *s, const void *records, size_t len);
 
+/** xen_store_set_dm() - Process of the device model, for standby() and
+ * restore(); 0 none */
+void xen_store_set_dm(struct xen_store *s, uint32_t pid);
+
 /**
  * xen_store_attach() - The standby of @records was made before, by another
  * @restored:	Set if restore() was done, too

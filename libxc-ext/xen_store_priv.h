@@ -47,6 +47,7 @@ struct xen_store {
 						 * and events taken since */
 	bool looked;				/* by fresh(), since then */
 	unsigned int lost_watches;
+	uint32_t dm;				/* 0: no device model */
 	char why[PLATFORM_WHY_MAX];
 };
 

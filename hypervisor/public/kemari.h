@@ -56,6 +56,7 @@
 #define KEMARI_MAX_PORTS        4096     /* 2-level ABI, 64-bit guest */
 #define KEMARI_MAX_CONTEXT      (1u << 20)
 #define KEMARI_MAX_DIRTY        (1u << 24)   /* pages: 64 GiB an epoch */
+#define KEMARI_MAX_GSIS         64
 
 #define KEMARI_CMD_enable       1
 #define KEMARI_CMD_disable      2
@@ -77,6 +78,8 @@
 #define KEMARI_CMD_set_context 18
 #define KEMARI_CMD_activate    19
 #define KEMARI_CMD_deliver     20
+#define KEMARI_CMD_get_pirqs   21
+#define KEMARI_CMD_set_pirqs   22
 
 /*
  * ENABLE.  Primary: a running guest; the tap is on when this returns.
@@ -116,6 +119,9 @@ struct xen_hvm_kemari_disable {
 #define KEMARI_QF_SHUTDOWN      8u   /* The guest asked to be shut down; held. */
 #define KEMARI_QF_P2M          16u   /* A page came into or left its p2m since
                                         log-dirty mode was enabled. */
+#define KEMARI_QF_IOREQ        32u   /* A vCPU waits for the device model, or
+                                        that has buffered requests to take.
+                                        Holds while the domain is stopped. */
 struct xen_hvm_kemari_query {
     uint64_t generation;
     uint64_t running;           /* Epoch the guest is in. */
@@ -124,6 +130,7 @@ struct xen_hvm_kemari_query {
     uint64_t dirty;             /* Pages dirty now. */
     uint64_t dirty_limit;
     uint64_t taps;              /* Sends held since ENABLE. */
+    uint64_t ioreqs;            /* I/O requests to the device model, ditto. */
     uint32_t role, mode;
     uint32_t port;              /* The controller's. */
     uint32_t flags;             /* KEMARI_QF_* */
@@ -145,7 +152,8 @@ struct xen_hvm_kemari_query {
 #define KEMARI_NO_VMEVENT       (1u << 8)   /* monitor, mem-access */
 #define KEMARI_NO_VPMU          (1u << 9)
 #define KEMARI_NO_DEBUGGER      (1u << 10)
-#define KEMARI_NO_IOREQ         (1u << 11)  /* has a device model */
+#define KEMARI_NO_IOREQ         (1u << 11)  /* more than one device model, or
+                                               not domain 0's */
 #define KEMARI_NO_PEER          (1u << 12)  /* channel to a domain other than 0 */
 #define KEMARI_NO_GRANT_PEER    (1u << 13)  /* grant to a domain other than 0 */
 #define KEMARI_NO_SHARED_INFO   (1u << 14)  /* guest has not booted that far */
@@ -155,7 +163,8 @@ struct xen_hvm_kemari_query {
 #define KEMARI_NO_VCPUS         (1u << 18)  /* more than KEMARI_MAX_VCPUS */
 #define KEMARI_NO_FOREIGN       (1u << 19)  /* foreign pages in its p2m */
 #define KEMARI_NO_BALLOON       (1u << 20)  /* below its maximum */
-#define KEMARI_NO_PIRQ          (1u << 21)  /* channel of a physical IRQ */
+#define KEMARI_NO_PIRQ          (1u << 21)  /* channel of a physical IRQ, or of
+                                               an emulated MSI */
 struct xen_hvm_kemari_eligible {
     uint32_t reasons;           /* OUT: KEMARI_NO_* */
     uint32_t _pad;
@@ -221,7 +230,9 @@ struct xen_hvm_kemari_harvest {
 #define KEMARI_EVTCHN_INTERDOM  2    /* SET makes it unbound towards remote */
 #define KEMARI_EVTCHN_VIRQ      3
 #define KEMARI_EVTCHN_IPI       4
-#define KEMARI_EVTCHN_XEN       5    /* Kemari's own; SET skips it */
+#define KEMARI_EVTCHN_XEN       5    /* Xen has this end: Kemari's own, or a
+                                        device model's; SET skips it */
+#define KEMARI_EVTCHN_PIRQ      6    /* of an emulated interrupt line */
 struct xen_hvm_kemari_evtchn {
     uint8_t  state;             /* KEMARI_EVTCHN_* */
     uint8_t  policy;            /* KEMARI_POLICY_*; GET only */
@@ -230,7 +241,7 @@ struct xen_hvm_kemari_evtchn {
                                  * that it has not dealt with yet (pending or
                                  * masked); GET only */
     uint16_t remote;            /* domid, for UNBOUND and INTERDOM */
-    uint16_t virq;              /* for VIRQ */
+    uint16_t virq;              /* for VIRQ; for PIRQ the pirq */
     uint32_t vcpu;              /* notified vCPU */
     uint32_t remote_port;       /* for INTERDOM; GET only */
 };
@@ -240,6 +251,18 @@ struct xen_hvm_kemari_evtchns {
     uint32_t first;             /* IN */
     uint32_t nr;                /* IN: at most KEMARI_MAX_PORTS; OUT: done */
     XEN_GUEST_HANDLE_64(xen_hvm_kemari_evtchn_t) array;
+};
+
+/*
+ * Which pirqs stand for interrupt lines of the emulated machine: an HVM guest
+ * may have these as event channels.  The domain is paused.  SET before
+ * SET_EVTCHN.
+ */
+#define KEMARI_PIRQ_NONE        0xffffu
+struct xen_hvm_kemari_pirqs {
+    uint32_t nr;                /* of GSIs: GET fills, SET has as many */
+    uint32_t _pad;
+    uint16_t pirq[KEMARI_MAX_GSIS];     /* by GSI; KEMARI_PIRQ_NONE */
 };
 
 /*
@@ -327,6 +350,7 @@ struct xen_hvm_kemari {
         struct xen_hvm_kemari_context context;
         struct xen_hvm_kemari_activate activate;
         struct xen_hvm_kemari_deliver deliver;
+        struct xen_hvm_kemari_pirqs pirqs;
         uint8_t pad[144];
     } u;
 };

@@ -69,7 +69,7 @@ static struct record state_of(const struct recbuf *buf)
 
 	assert_int_equal(record_find(buf->bytes, buf->used, RECORD_DM_STATE, 0,
 				     &rec), 1);
-	assert_int_equal(rec.flags, RECORD_MANDATORY);
+	assert_int_equal(rec.flags, RECORD_MANDATORY | RECORD_STICKY);
 	return rec;
 }
 

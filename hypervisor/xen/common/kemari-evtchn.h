@@ -152,7 +152,10 @@ uint32_t kemari_evtchn_reasons(struct domain *d)
             continue;
 
         if ( chn->state == ECS_PIRQ )
-            reasons |= KEMARI_NO_PIRQ;
+        {
+            if ( domain_pirq_to_emuirq(d, chn->u.pirq.irq) < 0 )
+                reasons |= KEMARI_NO_PIRQ;
+        }
         else if ( chn->state == ECS_UNBOUND )
         {
             if ( chn->u.unbound.remote_domid != self )
@@ -223,6 +226,11 @@ static int kemari_get_port(struct domain *d, unsigned int port,
         e->state = KEMARI_EVTCHN_IPI;
         break;
 
+    case ECS_PIRQ:
+        e->state = KEMARI_EVTCHN_PIRQ;
+        e->virq = chn->u.pirq.irq;
+        break;
+
     default:
         return -EXDEV;
     }
@@ -280,6 +288,10 @@ static bool kemari_same_port(const struct evtchn *chn,
 
     case KEMARI_EVTCHN_IPI:
         return chn->state == ECS_IPI && chn->notify_vcpu_id == e->vcpu;
+
+    case KEMARI_EVTCHN_PIRQ:
+        return chn->state == ECS_PIRQ && chn->u.pirq.irq == e->virq &&
+               chn->notify_vcpu_id == e->vcpu;
     }
 
     return chn->state == ECS_FREE || chn->state == ECS_RESERVED;
@@ -289,9 +301,18 @@ static int kemari_bind_port(struct domain *d, unsigned int port,
                             const struct xen_hvm_kemari_evtchn *e)
 {
     struct vcpu *v = NULL;
+    struct pirq *pirq = NULL;
     struct evtchn *chn;
     int rc;
 
+    if ( e->state == KEMARI_EVTCHN_PIRQ )
+    {
+        pirq = pirq_info(d, e->virq);
+        if ( !pirq || domain_pirq_to_emuirq(d, e->virq) < 0 )
+            return -ENODEV;
+        if ( pirq->evtchn )
+            return -EEXIST;
+    }
     if ( e->state == KEMARI_EVTCHN_VIRQ )
     {
         v = d->vcpu[virq_is_global(e->virq) ? 0 : e->vcpu];
@@ -323,6 +344,13 @@ static int kemari_bind_port(struct domain *d, unsigned int port,
     case KEMARI_EVTCHN_IPI:
         chn->state = ECS_IPI;
         break;
+
+    case KEMARI_EVTCHN_PIRQ:
+        chn->state = ECS_PIRQ;
+        chn->u.pirq.irq = e->virq;
+        pirq->evtchn = port;
+        link_pirq_port(port, chn, d->vcpu[e->vcpu]);
+        break;
     }
     evtchn_port_init(d, chn);
 
@@ -337,7 +365,7 @@ static int kemari_bind_port(struct domain *d, unsigned int port,
 static int kemari_check_port(const struct domain *d, unsigned int port,
                              const struct xen_hvm_kemari_evtchn *e)
 {
-    if ( e->state > KEMARI_EVTCHN_XEN )
+    if ( e->state > KEMARI_EVTCHN_PIRQ )
         return -EINVAL;
     if ( e->state == KEMARI_EVTCHN_FREE || e->state == KEMARI_EVTCHN_XEN )
         return 0;
@@ -429,6 +457,8 @@ void kemari_kick(struct domain *d)
     {
         struct evtchn *chn = evtchn_from_port(d, port);
 
+        if ( consumer_is_xen(chn) )
+            continue;
         if ( chn->state == ECS_INTERDOMAIN || chn->state == ECS_UNBOUND ||
              chn->state == ECS_IPI ||
              (chn->state == ECS_VIRQ && chn->u.virq == VIRQ_TIMER) )

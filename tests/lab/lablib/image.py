@@ -35,7 +35,16 @@ DOM0_LIBS = ("libgcc_s.so.1", "libxenctrl.so.4.17", "libxenguest.so.4.17",
              "libxendevicemodel.so.1", "libxengnttab.so.1",
              "libevent-2.1.so.7", "libevent_core-2.1.so.7",
              "libevent_openssl-2.1.so.7", "libevent_pthreads-2.1.so.7",
-             "liblz4.so.1", "libssl.so.3", "libcrypto.so.3")
+             "liblz4.so.1", "libssl.so.3", "libcrypto.so.3",
+             "libjson-c.so.5")
+# An HVM guest's machine: loader, firmware, device model, its boot ROM.
+HVM_PROGRAM = "/usr/libexec/xen-qemu-system-i386"
+HVM_FILES = ("/usr/lib/xen-4.17/boot/hvmloader",
+             "/usr/share/seabios/bios-256k.bin",
+             "/usr/share/qemu/linuxboot.bin",
+             "/usr/share/seabios/vgabios-stdvga.bin",
+             "/usr/share/seabios/vgabios-cirrus.bin",
+             "/usr/share/qemu/keymaps/en-us")
 DOM0_BOOT_MODULES = ("xen-privcmd", "xen-evtchn", "xen-gntdev",
                      "xen-gntalloc", "xenfs", "xen-blkback", "xen-netback",
                      "e1000", "bridge")
@@ -240,9 +249,12 @@ def dom0_image(stock):
         programs.append((path.lstrip("/"), path))
     for lib in DOM0_LIBS:
         programs.append((f"{LIB_DIR}/{lib}", f"{LIB_DIR}/{lib}"))
+    programs.append((HVM_PROGRAM.lstrip("/"), HVM_PROGRAM))
     for path in sorted(glob.glob(f"{DOM0_BIN_DIR}/*")):
         programs.append((f"usr/local/bin/{os.path.basename(path)}", path))
     _add_programs(tree, programs)
+    for path in HVM_FILES:
+        tree.file(path, path, 0o644)
     _add_modules(tree, release, DOM0_BOOT_MODULES, DOM0_MORE_MODULES,
                  None if stock else _our_modules(release))
     for path in sorted(glob.glob("/etc/xen/scripts/*")):

@@ -58,6 +58,7 @@ struct kemari {
 
     /* Tap. */
     unsigned long taps;             /* atomic */
+    unsigned long ioreqs;           /* atomic */
     uint8_t default_policy;
     uint8_t policy[KEMARI_MAX_PORTS];
     DECLARE_BITMAP(held, KEMARI_MAX_PORTS);     /* by the running epoch */
@@ -102,6 +103,13 @@ void kemari_apply(struct domain *d);
 /* arch/x86/hvm/kemari/context.c */
 int kemari_get_context(struct domain *d, struct xen_hvm_kemari_context *op);
 int kemari_set_context(struct domain *d, struct xen_hvm_kemari_context *op);
+
+/* arch/x86/hvm/kemari/machine.c */
+bool kemari_ioreq_pending(struct domain *d);
+bool kemari_ioreq_eligible(struct domain *d);
+bool kemari_pirqs_eligible(struct domain *d);
+int kemari_get_pirqs(struct domain *d, struct xen_hvm_kemari_pirqs *op);
+int kemari_set_pirqs(struct domain *d, const struct xen_hvm_kemari_pirqs *op);
 
 /* arch/x86/hvm/kemari/eligible.c */
 uint32_t kemari_reasons(struct domain *d);

@@ -16,6 +16,7 @@
 bool kemari_tap_port(struct domain *d, unsigned int port);
 void kemari_free_port(struct domain *d, unsigned int port);
 bool kemari_hold_shutdown(struct domain *d, unsigned int reason);
+void kemari_count_ioreq(struct domain *d);
 void kemari_add_dirty(struct domain *d, unsigned long gfn);
 void kemari_lose_dirty(struct domain *d);
 void kemari_reset_dirty(struct domain *d);
@@ -45,6 +46,13 @@ static inline void kemari_port_freed(struct domain *d, unsigned int port)
 static inline bool kemari_shutdown(struct domain *d, unsigned int reason)
 {
     return unlikely(d->kemari) && kemari_hold_shutdown(d, reason);
+}
+
+/* A vCPU sends an I/O request to a device model. */
+static inline void kemari_ioreq(struct domain *d)
+{
+    if ( unlikely(d->kemari) )
+        kemari_count_ioreq(d);
 }
 
 /* A page's log-dirty bit went from clear to set.  Paging lock held. */
@@ -115,6 +123,7 @@ static inline bool kemari_shutdown(struct domain *d, unsigned int reason)
 {
     return false;
 }
+static inline void kemari_ioreq(struct domain *d) {}
 static inline void kemari_dirtied(struct domain *d, unsigned long gfn) {}
 static inline void kemari_dirty_lost(struct domain *d) {}
 static inline void kemari_dirty_reset(struct domain *d) {}

@@ -20,19 +20,6 @@
  */
 #define BALLOON_SLACK   (MB(2) >> PAGE_SHIFT)
 
-static bool has_ioreq_server(const struct domain *d)
-{
-#ifdef CONFIG_IOREQ_SERVER
-    unsigned int i;
-
-    for ( i = 0; i < ARRAY_SIZE(d->ioreq_server.server); i++ )
-        if ( d->ioreq_server.server[i] )
-            return true;
-#endif
-
-    return false;
-}
-
 static bool has_vpmu(const struct domain *d)
 {
     const struct vcpu *v;
@@ -81,7 +68,7 @@ uint32_t kemari_shell_reasons(struct domain *d)
         reasons |= KEMARI_NO_DYING;
     if ( d->max_vcpus > KEMARI_MAX_VCPUS )
         reasons |= KEMARI_NO_VCPUS;
-    if ( has_ioreq_server(d) )
+    if ( !kemari_ioreq_eligible(d) )
         reasons |= KEMARI_NO_IOREQ;
 #ifdef CONFIG_ARGO
     if ( d->argo )
@@ -99,6 +86,8 @@ uint32_t kemari_reasons(struct domain *d)
     reasons |= kemari_evtchn_reasons(d);
     reasons |= kemari_grant_reasons(d);
 
+    if ( !kemari_pirqs_eligible(d) )
+        reasons |= KEMARI_NO_PIRQ;
     if ( p2m->pod.entry_count || p2m->pod.count )
         reasons |= KEMARI_NO_POD;
     if ( altp2m_active(d) )

@@ -153,6 +153,7 @@ static int enable(struct domain *d, struct xen_hvm_kemari_enable *op)
     k->running = 1;
     k->captured = k->released = 0;
     k->taps = 0;
+    k->ioreqs = 0;
     k->mode = op->mode;
     write_atomic(&k->port, op->port);
     smp_wmb();
@@ -213,6 +214,7 @@ static void query(struct domain *d, struct xen_hvm_kemari_query *op)
     op->dirty = kemari_dirty_count(d);
     op->dirty_limit = k->dirty_limit;
     op->taps = k->taps;
+    op->ioreqs = k->ioreqs;
     op->role = k->role;
     op->mode = k->mode;
     op->port = k->port;
@@ -228,6 +230,8 @@ static void query(struct domain *d, struct xen_hvm_kemari_query *op)
         op->flags |= KEMARI_QF_LOST;
     if ( test_bit(KS_p2m, &k->state) )
         op->flags |= KEMARI_QF_P2M;
+    if ( kemari_ioreq_pending(d) )
+        op->flags |= KEMARI_QF_IOREQ;
     if ( test_bit(KS_shutdown, &k->state) )
     {
         op->flags |= KEMARI_QF_SHUTDOWN;
@@ -294,6 +298,8 @@ static const uint8_t needs[] = {
     [KEMARI_CMD_set_context] = NEEDS_STANDBY,
     [KEMARI_CMD_activate]    = NEEDS_GENERATION | NEEDS_STANDBY,
     [KEMARI_CMD_deliver]     = NEEDS_GENERATION | NEEDS_PRIMARY,
+    [KEMARI_CMD_get_pirqs]   = NEEDS_STOPPED,
+    [KEMARI_CMD_set_pirqs]   = NEEDS_STANDBY,
 };
 
 static bool is_epoch_cmd(uint32_t cmd)
@@ -389,6 +395,12 @@ static int enabled_op(struct domain *d, struct xen_hvm_kemari *op)
 
     case KEMARI_CMD_deliver:
         return kemari_deliver_held(d, &op->u.deliver);
+
+    case KEMARI_CMD_get_pirqs:
+        return kemari_get_pirqs(d, &op->u.pirqs);
+
+    case KEMARI_CMD_set_pirqs:
+        return kemari_set_pirqs(d, &op->u.pirqs);
     }
 
     return -EINVAL;
@@ -482,7 +494,7 @@ int do_kemari_op(XEN_GUEST_HANDLE_PARAM(xen_hvm_kemari_t) arg)
         return copy_field_to_guest(arg, &op, version) ? -EFAULT : -EPROTO;
     }
 
-    if ( op._pad0 || op._pad1 || !op.cmd || op.cmd > KEMARI_CMD_deliver )
+    if ( op._pad0 || op._pad1 || !op.cmd || op.cmd > KEMARI_CMD_set_pirqs )
         return -EINVAL;
 
     rc = rcu_lock_remote_domain_by_id(op.domid, &d);
