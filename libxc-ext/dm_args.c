@@ -21,6 +21,7 @@ enum arg_kind {
 	ARG_BEGINS,			/* with that of the table */
 	ARG_MEMORY,
 	ARG_VCPUS,
+	ARG_KERNEL,
 };
 
 /* INV-32: an argument that is not here is refused. */
@@ -43,7 +44,7 @@ static const struct {
 	{ "-serial", ARG_IS, "none" },
 	{ "-net", ARG_IS, "none" },
 	{ "-boot", ARG_ANY, NULL },
-	{ "-kernel", ARG_ANY, NULL },
+	{ "-kernel", ARG_KERNEL, NULL },
 	{ "-initrd", ARG_ANY, NULL },
 	{ "-append", ARG_ANY, NULL },
 	{ "-machine", ARG_IS, "xenfv,suppress-vmdesc=on" },
@@ -82,6 +83,9 @@ static bool fits(size_t i, const char *value, struct dm_args *out)
 		return number(value, DM_MEMORY_MAX, NULL, &out->memory_mib);
 	case ARG_VCPUS:
 		return number(value, UINT16_MAX, ",maxcpus=", &out->vcpus);
+	case ARG_KERNEL:
+		out->kernel = true;
+		return true;
 	}
 	return false;
 }
@@ -143,6 +147,8 @@ size_t dm_args_read(const char *line, size_t len, struct dm_args *out,
 				      a, pos != at ? " " : "",
 				      pos != at ? value : "");
 	}
+	if (pos < len)
+		bad += refuse(say, arg, "device model: its command line ends within an argument");
 	if (!out->memory_mib)
 		bad += refuse(say, arg, "device model: its command line does not say how much memory the guest has");
 	return bad;
@@ -194,6 +200,10 @@ void dm_args_make(const struct dm_args *a, const char *path, uint32_t domid,
 	add(out, "domain-%u", domid);
 	add(out, "-m");
 	add(out, "%u", a->memory_mib);
+	if (a->kernel) {
+		add(out, "-kernel");
+		add(out, "/proc/self/fd/%d", DM_KERNEL_FD);
+	}
 	if (a->vcpus > 1) {
 		add(out, "-smp");
 		add(out, "%u,maxcpus=%u", a->vcpus, a->vcpus);

@@ -9,6 +9,7 @@
 #ifndef KEMARI_DM_ARGS_H
 #define KEMARI_DM_ARGS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,7 +24,13 @@ enum {
 struct dm_args {
 	uint32_t memory_mib;
 	uint32_t vcpus;
+	bool kernel;			/* it boots one of the host's: such a
+					 * machine has a device more */
 };
+
+/* Where a standby's finds its kernel, which never boots. */
+#define DM_KERNEL_FD 3
+
 
 /** struct dm_line - a command line; .argv points into .text */
 struct dm_line {

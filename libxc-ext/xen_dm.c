@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -23,6 +24,7 @@ enum {
 	DM_PATH_LEN = 96,
 	DM_TIMEOUT_MS = 10000,		/* for each of its commands */
 	DM_END_MS = 10000,
+	NO_KERNEL_BYTES = 16 << 10,	/* boot sector, setup, a little more */
 };
 
 /* Where toolstacks have it. */
@@ -187,8 +189,25 @@ static void forget(uint32_t domid)
 	xs_close(xs);
 }
 
-/* Nothing of ours but its output: no file, no signal mask, no session. */
-static int spawn(struct dm_line *line, const char *log, pid_t *pid)
+/*
+ * The device model of a guest that was booted from a file of the host holds
+ * one more device for that, part of its state.  It has it only if there is a
+ * kernel, and one that never boots may be zeros.
+ */
+static int no_kernel(void)
+{
+	int fd = memfd_create("kemari-no-kernel", MFD_CLOEXEC);
+
+	if (fd >= 0 && !ftruncate(fd, NO_KERNEL_BYTES))
+		return fd;
+	if (fd >= 0)
+		close(fd);
+	return -1;
+}
+
+/* Nothing of ours but its output and @kernel: no file, no signal mask, no
+ * session. */
+static int spawn(struct dm_line *line, const char *log, int kernel, pid_t *pid)
 {
 	posix_spawn_file_actions_t files;
 	posix_spawnattr_t attr;
@@ -204,8 +223,12 @@ static int spawn(struct dm_line *line, const char *log, pid_t *pid)
 				O_WRONLY | O_CREAT | O_APPEND, 0640);
 	if (!rc)
 		rc = posix_spawn_file_actions_adddup2(&files, 1, 2);
+	if (!rc && kernel >= 0)
+		rc = posix_spawn_file_actions_adddup2(&files, kernel,
+						      DM_KERNEL_FD);
 	if (!rc)
-		rc = posix_spawn_file_actions_addclosefrom_np(&files, 3);
+		rc = posix_spawn_file_actions_addclosefrom_np(&files,
+				DM_KERNEL_FD + (kernel >= 0));
 	sigemptyset(&set);
 	posix_spawnattr_setsigmask(&attr, &set);
 	sigaddset(&set, SIGPIPE);
@@ -226,21 +249,28 @@ pid_t xen_dm_start(struct xen_host *h, uint32_t domid,
 {
 	char path[DM_PATH_LEN], log[DM_PATH_LEN], why[HOTPLUG_WHY_MAX];
 	struct dm_line *line = calloc(1, sizeof(*line));
+	int rc, kernel = a->kernel ? no_kernel() : -1;
 	pid_t pid = -1;
-	int rc;
 
-	if (!line)
-		return xen_fail(h, ENOMEM, "no memory for a command line");
-	if (hotplug_path(dm_dir, dm_program, 0, path, sizeof(path), why)) {
+	if (!line || (a->kernel && kernel < 0)) {
 		free(line);
-		return xen_fail(h, errno, "device model: %s", why);
+		return xen_fail(h, ENOMEM, "no memory for a command line");
+	}
+	if (hotplug_path(dm_dir, dm_program, 0, path, sizeof(path), why)) {
+		rc = errno;
+		free(line);
+		if (kernel >= 0)
+			close(kernel);
+		return xen_fail(h, rc, "device model: %s", why);
 	}
 	forget(domid);
 	dm_args_make(a, path, domid, line);
 	snprintf(log, sizeof(log), "/var/log/xen/qemu-dm-domain-%u.log",
 		 domid);
-	rc = spawn(line, log, &pid);
+	rc = spawn(line, log, kernel, &pid);
 	free(line);
+	if (kernel >= 0)
+		close(kernel);
 	if (rc)
 		return xen_fail(h, rc, "cannot start %s, whose output goes to "
 				"%s: %s", path, log, strerror(rc));

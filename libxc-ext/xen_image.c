@@ -235,7 +235,10 @@ static int read_dm(const struct record *r, struct xen_rec_dm *d, char *why)
 	if (!d->memory_mib || d->memory_mib > DM_MEMORY_MAX)
 		return bad(why, "device model: %u MiB are not within 1..%d",
 			   d->memory_mib, DM_MEMORY_MAX);
-	if (d->zero || !d->first_port || d->first_port >= KEMARI_MAX_PORTS ||
+	if (d->kernel > 1)
+		return bad(why, "device model: %u is neither with nor without "
+			   "a kernel", d->kernel);
+	if (!d->first_port || d->first_port >= KEMARI_MAX_PORTS ||
 	    !d->ports || d->ports > KEMARI_MAX_PORTS - d->first_port)
 		return bad(why, "device model: %u ports from %u on are not "
 			   "within 1..%d", d->ports, d->first_port,

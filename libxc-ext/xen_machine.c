@@ -104,6 +104,7 @@ int xen_machine_build(struct xen_platform *x)
 	struct dm_args a = {
 		.memory_mib = x->shape.dm.memory_mib,
 		.vcpus = x->vcpus,
+		.kernel = x->shape.dm.kernel,
 	};
 
 	if (!x->shape.dm.ports)

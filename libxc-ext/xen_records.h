@@ -94,7 +94,7 @@ struct xen_rec_dm {
 	uint32_t first_port;		/* of those that lead from the guest's
 					 * vCPUs to it: */
 	uint32_t ports;			/* vCPUs and one */
-	uint32_t zero;
+	uint32_t kernel;		/* 1: it was given one to boot, else 0 */
 } __attribute__((packed));
 XEN_RECORD(xen_rec_dm, 16);
 

@@ -191,6 +191,7 @@ static int put_dm(struct xen_host *h, uint32_t domid, uint32_t kemari,
 	if (xen_dm_args(h, pid, &a) || find_dm_ports(h, domid, kemari, &d))
 		return -1;
 	d.memory_mib = a.memory_mib;
+	d.kernel = a.kernel;
 	return add(h, out, RECORD_XEN_DM, 0, &d, sizeof(d));
 }
 

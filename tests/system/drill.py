@@ -95,9 +95,9 @@ def start(opts, say, name, out):
     """The guest counts on host a."""
     say("starting the guest on host a")
     k.create_counter("a", name, vcpus=opts.vcpus,
-                     args="ms=%d mb=32" % opts.interval_ms)
+                     args="ms=%d mb=32" % opts.interval_ms, kind=opts.type)
     k.wait_for("the guest's first lines",
-               lambda: len(k.counters(out.lines())) > 20, 60)
+               lambda: len(k.counters(out.lines())) > 20, k.BOOT_S[opts.type])
 
 
 def protect(opts, say, host, name):
@@ -245,7 +245,8 @@ def run(opts, say):
     if opts.afterlife and not problems:
         say("using it as an ordinary guest of host " + host)
         problems += afterlife.problems(host, name, outs[host])
-    return {"seed": opts.seed, "cuts": opts.cuts, "policy": opts.unsafe_policy or "default",
+    return {"seed": opts.seed, "cuts": opts.cuts, "type": opts.type,
+            "policy": opts.unsafe_policy or "default",
             "transport": "tls" if opts.tls else "plaintext", **result,
             "problems": problems, "memory_verified": not bad}
 
@@ -309,6 +310,8 @@ def parse_options(p, argv=None):
 def options(argv=None):
     p = parser(__doc__)
     p.add_argument("--interval-ms", type=int, default=20)
+    p.add_argument("--type", choices=["pvh", "hvm"], default="pvh",
+                   help="of the guest")
     p.add_argument("--unsafe-policy", choices=["none", "hold"],
                    help="negative drill: tap off, or drain off")
     p.add_argument("--harass", action="store_true",

@@ -13,6 +13,8 @@ enum {
 	VCPUS = 2,
 	PORTS = 16,
 	KEMARI_PORT = 15,
+	DM_PORT = 5,			/* and VCPUS more */
+	PIRQ = 17, PIRQ_PORT = 9,
 	FRAMES = 2,
 	PAGES = 64,
 	SPECIAL = 0xfeff8,
@@ -37,7 +39,7 @@ static void put(struct recbuf *b, uint16_t type, uint32_t instance,
 
 /* --- a domain ----------------------------------------------------------- */
 
-static void put_shape(struct recbuf *b)
+static void put_shape_bare(struct recbuf *b)
 {
 	const struct xen_rec_domain d = {
 		.uuid = { 1 }, .domid = 7, .vcpus = VCPUS,
@@ -59,6 +61,25 @@ static void put_shape(struct recbuf *b)
 	put(b, RECORD_XEN_MSRS, 0, m, sizeof(m));
 	put(b, RECORD_XEN_PARAMS, 0, p, sizeof(p));
 }
+
+/* A guest with a device model. */
+static void put_shape(struct recbuf *b)
+{
+	const struct xen_rec_dm dm = {
+		.memory_mib = 128, .first_port = DM_PORT, .ports = VCPUS + 1,
+		.kernel = 1,
+	};
+
+	put_shape_bare(b);
+	put(b, RECORD_XEN_DM, 0, &dm, sizeof(dm));
+}
+
+/* Of one section, of one byte. */
+static const uint8_t dm_state[] = {
+	'Q', 'E', 'V', 'M', 0, 0, 0, 3,
+	4, 0, 0, 0, 1, 5, 't', 'i', 'm', 'e', 'r', 0, 0, 0, 0, 0, 0, 0, 2,
+	0x55, 0,
+};
 
 static size_t put_part(uint8_t *at, uint16_t type, uint16_t which,
 		       uint32_t len)
@@ -82,8 +103,9 @@ static void put_context(struct recbuf *b, uint16_t cpus)
 	put(b, RECORD_XEN_CONTEXT, 0, bytes, n);
 }
 
-static void put_image(struct recbuf *b)
+static void put_image_of(struct recbuf *b, bool dm)
 {
+	struct xen_rec_pirqs pirqs;
 	static const struct xen_rec_grant g = { .gfn = 0xffff };
 	const struct xen_rec_dom d = {
 		.shared_info = 0x10, .ports = PORTS, .grant_frames = FRAMES,
@@ -101,9 +123,20 @@ static void put_image(struct recbuf *b)
 		[2] = { .state = KEMARI_EVTCHN_UNBOUND },
 		[3] = { .state = KEMARI_EVTCHN_VIRQ, .vcpu = 1 },
 		[4] = { .state = KEMARI_EVTCHN_IPI, .vcpu = 1 },
+		[DM_PORT] = { .state = dm ? KEMARI_EVTCHN_XEN : 0 },
+		[DM_PORT + 1] = { .state = dm ? KEMARI_EVTCHN_XEN : 0 },
+		[DM_PORT + 2] = { .state = dm ? KEMARI_EVTCHN_XEN : 0 },
+		[PIRQ_PORT] = { .state = dm ? KEMARI_EVTCHN_PIRQ : 0,
+				.virq = dm ? PIRQ : 0 },
 		[KEMARI_PORT] = { .state = KEMARI_EVTCHN_XEN },
 	};
 
+	memset(&pirqs, 0xff, sizeof(pirqs));
+	pirqs.pirq[9] = PIRQ;
+	if (dm) {
+		put(b, RECORD_DM_STATE, 0, dm_state, sizeof(dm_state));
+		put(b, RECORD_XEN_PIRQS, 0, &pirqs, sizeof(pirqs));
+	}
 	put(b, RECORD_XEN_DOM, 0, &d, sizeof(d));
 	put(b, RECORD_XEN_PARAMS, 0, p, sizeof(p));
 	put(b, RECORD_XEN_PORTS, 0, ports, sizeof(ports));
@@ -112,6 +145,11 @@ static void put_image(struct recbuf *b)
 	put_context(b, VCPUS);
 	for (uint32_t n = 0; n < FRAMES; n++)
 		put(b, RECORD_XEN_GRANT, n, &g, sizeof(g));
+}
+
+static void put_image(struct recbuf *b)
+{
+	put_image_of(b, true);
 }
 
 /* --- one reader for both lists ------------------------------------------ */
@@ -139,12 +177,12 @@ static int read_image(const void *records, size_t len)
 struct list {
 	void (*make)(struct recbuf *b);
 	int (*read)(const void *records, size_t len);
-	uint16_t optional;		/* type that may be missing */
+	uint16_t optional[2];		/* types that may be missing */
 };
 
 static const struct list lists[] = {
-	{ put_shape, read_shape, RECORD_XEN_MSRS },
-	{ put_image, read_image, 0 },
+	{ put_shape, read_shape, { RECORD_XEN_MSRS, RECORD_XEN_DM } },
+	{ put_image, read_image, { 0 } },
 };
 
 enum { LISTS = sizeof(lists) / sizeof(lists[0]) };
@@ -247,7 +285,8 @@ static void test_each_record(void **state)
 
 		lists[l].make(&whole);
 		while ((type = changed(&whole, n, how, &b))) {
-			if (how == LEFT_OUT && type == lists[l].optional)
+			if (how == LEFT_OUT && (type == lists[l].optional[0] ||
+						type == lists[l].optional[1]))
 				assert_int_equal(lists[l].read(b.bytes,
 							       b.used), 0);
 			else
@@ -317,11 +356,66 @@ static void test_ranges(void **state)
 	spoil(RECORD_XEN_PORTS, 0, 3 * port + 4, 24);		/* virq */
 	spoil(RECORD_XEN_PORTS, 0, 4 * port + 8, VCPUS);	/* vcpu */
 	/* Kemari's port must be its own, and no other. */
-	spoil(RECORD_XEN_PORTS, 0, 5 * port, KEMARI_EVTCHN_XEN);
+	spoil(RECORD_XEN_PORTS, 0, 10 * port, KEMARI_EVTCHN_XEN);
 	spoil(RECORD_XEN_PORTS, 0, KEMARI_PORT * port, KEMARI_EVTCHN_FREE);
+	/* So must those of its device model. */
+	spoil(RECORD_XEN_PORTS, 0, DM_PORT * port, KEMARI_EVTCHN_FREE);
+	spoil(RECORD_XEN_PORTS, 0, (DM_PORT + 2) * port, KEMARI_EVTCHN_IPI);
+	spoil(RECORD_XEN_PORTS, 0, PIRQ_PORT * port + 4, PIRQ + 1);
+	spoil(RECORD_XEN_PIRQS, 0, 2 * 9, PIRQ + 1);
+	spoil(RECORD_DM_STATE, 0, 0, 'q');
+	spoil(RECORD_DM_STATE, 0, 13, 200);		/* length of a name */
 	/* The first part's type; its length. */
 	spoil(RECORD_XEN_CONTEXT, 0, 8, 2);
 	spoil(RECORD_XEN_CONTEXT, 0, 8 + 7, 0xff);
+}
+
+/* One field of the description of the device model out of range. */
+static void spoil_dm(size_t offset, uint8_t byte)
+{
+	struct recbuf b = { 0 };
+	struct record r;
+
+	put_shape(&b);
+	assert_int_equal(record_find(b.bytes, b.used, RECORD_XEN_DM, 0, &r),
+			 1);
+	b.bytes[(const uint8_t *)r.data - b.bytes + offset] = byte;
+	refused(read_shape(b.bytes, b.used));
+	recbuf_free(&b);
+}
+
+static void test_device_model(void **state)
+{
+	struct xen_shape with = shape, bare;
+	struct recbuf s = { 0 }, b = { 0 };
+
+	(void)state;
+	spoil_dm(offsetof(struct xen_rec_dm, memory_mib), 0);
+	spoil_dm(offsetof(struct xen_rec_dm, memory_mib) + 3, 1);
+	spoil_dm(offsetof(struct xen_rec_dm, first_port), 0);
+	spoil_dm(offsetof(struct xen_rec_dm, first_port) + 3, 0xff);
+	/* Kemari's own is among them. */
+	spoil_dm(offsetof(struct xen_rec_dm, first_port), KEMARI_PORT - 1);
+	spoil_dm(offsetof(struct xen_rec_dm, ports), VCPUS);
+	spoil_dm(offsetof(struct xen_rec_dm, ports) + 3, 0xff);
+	spoil_dm(offsetof(struct xen_rec_dm, kernel), 2);
+
+	/* Of a guest without, all that is one's is refused. */
+	put_shape_bare(&s);
+	assert_int_equal(xen_shape_read(s.bytes, s.used, &bare, why), 0);
+	shape = bare;
+	put_image_of(&b, false);
+	assert_int_equal(read_image(b.bytes, b.used), 0);
+	recbuf_reset(&b);
+	put_image(&b);
+	refused(read_image(b.bytes, b.used));
+	shape = with;
+	recbuf_reset(&b);
+	put_image_of(&b, false);
+	refused(read_image(b.bytes, b.used));
+	xen_shape_free(&bare);
+	recbuf_free(&b);
+	recbuf_free(&s);
 }
 
 static void test_context_cpus(void **state)
@@ -379,6 +473,7 @@ int main(void)
 		cmocka_unit_test(test_each_record),
 		cmocka_unit_test(test_unknown),
 		cmocka_unit_test(test_ranges),
+		cmocka_unit_test(test_device_model),
 		cmocka_unit_test(test_context_cpus),
 		cmocka_unit_test(test_flips),
 	};
