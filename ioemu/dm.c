@@ -328,3 +328,9 @@ int dm_run(struct dm *dm)
 			       " it was told to run", status);
 	return 0;
 }
+
+int dm_quit(struct dm *dm)
+{
+	/* It may be gone before it has said so. */
+	return order(dm, "quit", NULL, -1) && errno != EPIPE ? -1 : 0;
+}

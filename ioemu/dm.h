@@ -92,4 +92,10 @@ int dm_waits(struct dm *dm);
  */
 int dm_run(struct dm *dm);
 
+/**
+ * dm_quit() - Tell it to end, as it does by itself: what it has of Xen goes
+ * Return: 0, it will; or -1 like dm_save()
+ */
+int dm_quit(struct dm *dm);
+
 #endif

@@ -277,22 +277,36 @@ pid_t xen_dm_start(struct xen_host *h, uint32_t domid,
 	return pid;
 }
 
-int xen_dm_end(struct xen_host *h, uint32_t domid, pid_t pid)
+/* A child of ours, or not; one that has ended serves nobody. */
+static int wait_end(struct xen_host *h, uint32_t domid, pid_t pid)
 {
 	uint64_t end = hotplug_now() + DM_END_MS;
 
+	while (serves(pid, domid)) {
+		if (hotplug_now() >= end)
+			return xen_fail(h, ETIME, "device model of domain %u: "
+					"process %d does not end", domid, pid);
+		waitpid(pid, NULL, WNOHANG);
+		hotplug_nap();
+	}
+	waitpid(pid, NULL, WNOHANG);
+	return 0;
+}
+
+int xen_dm_quit(struct xen_host *h, uint32_t domid, pid_t pid, struct dm *dm)
+{
+	if (dm_quit(dm))
+		return xen_fail(h, errno, "device model of domain %u: %s",
+				domid, dm_why(dm));
+	return wait_end(h, domid, pid);
+}
+
+int xen_dm_end(struct xen_host *h, uint32_t domid, pid_t pid)
+{
 	if (pid > 0 && serves(pid, domid)) {
 		kill(pid, SIGKILL);
-		/* A child of ours, or not; one that has ended serves nobody. */
-		while (serves(pid, domid)) {
-			if (hotplug_now() >= end)
-				return xen_fail(h, ETIME, "device model of "
-						"domain %u: process %d does "
-						"not end", domid, pid);
-			waitpid(pid, NULL, WNOHANG);
-			hotplug_nap();
-		}
-		waitpid(pid, NULL, WNOHANG);
+		if (wait_end(h, domid, pid))
+			return -1;
 	}
 	forget(domid);
 	return 0;

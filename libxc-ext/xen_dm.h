@@ -49,6 +49,14 @@ struct dm *xen_dm_open(struct xen_host *h, uint32_t domid, uint64_t wait_ms);
 pid_t xen_dm_start(struct xen_host *h, uint32_t domid,
 		   const struct dm_args *a);
 
+/**
+ * xen_dm_quit() - Let the process @pid end, connected as @dm, by itself
+ *
+ * What Xen keeps for it goes with it; after xen_dm_end() that stays with the
+ * domain.
+ */
+int xen_dm_quit(struct xen_host *h, uint32_t domid, pid_t pid, struct dm *dm);
+
 /** xen_dm_end() - Kill the process @pid if it is @domid's device model, and
  * wait for its end; what it left in xenstore goes */
 int xen_dm_end(struct xen_host *h, uint32_t domid, pid_t pid);

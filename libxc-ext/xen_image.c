@@ -246,6 +246,24 @@ static int read_dm(const struct record *r, struct xen_rec_dm *d, char *why)
 	return 0;
 }
 
+/* A device model's state, of which nothing is looked at but the form. */
+static int check_dm_state(const struct record *r, char *why)
+{
+	struct dm_stream *s;
+	int rc, err;
+
+	if (instance(r, 1, why))
+		return -1;
+	s = malloc(sizeof(*s));
+	if (!s)
+		return -1;
+	rc = dm_stream_read(s, r->data, r->length, why, PLATFORM_WHY_MAX);
+	err = errno;
+	free(s);
+	errno = err;
+	return rc;
+}
+
 bool xen_shape_dm_port(const struct xen_shape *s, uint32_t port)
 {
 	return s->dm.ports && port >= s->dm.first_port &&
@@ -254,6 +272,12 @@ bool xen_shape_dm_port(const struct xen_shape *s, uint32_t port)
 
 static int shape_record(const struct record *r, struct xen_shape *s, char *why)
 {
+	if (r->type == RECORD_DM_STATE) {
+		if (s->dm_len)
+			return twice(r, why);
+		s->dm_len = r->length;
+		return check_dm_state(r, why);
+	}
 	if (r->type < RECORD_XEN_DOMAIN || r->type > RECORD_XEN_GRANT)
 		return unknown(r, why);
 	if (instance(r, 1, why))
@@ -309,6 +333,10 @@ static int shape_check(const struct xen_shape *s, char *why)
 			   "its ranges have %llu",
 			   (unsigned long long)s->dom.pages,
 			   (unsigned long long)s->p2m.pages);
+	if (!s->dm.ports != !s->dm_len)
+		return bad(why, "description of the domain: %s of its device "
+			   "model is missing", s->dm_len ? "record DM" :
+			   "a state");
 	if (s->dm.ports && (s->dm.ports != s->dom.vcpus + 1 ||
 			    xen_shape_dm_port(s, s->dom.kemari_port)))
 		return bad(why, "device model: ports %u and %u more, for %u "
@@ -482,33 +510,16 @@ static int check_context(const struct record *r, const struct xen_shape *s,
 	return 0;
 }
 
-static int read_dm_state(const struct record *r, struct xen_image *i,
-			 char *why)
-{
-	struct dm_stream *s;
-	int rc, err;
-
-	if (i->dm_state)
-		return twice(r, why);
-	if (instance(r, 1, why))
-		return -1;
-	s = malloc(sizeof(*s));
-	if (!s)
-		return -1;
-	rc = dm_stream_read(s, r->data, r->length, why, PLATFORM_WHY_MAX);
-	err = errno;
-	free(s);
-	errno = err;
-	i->dm_state = r->data;
-	i->dm_len = r->length;
-	return rc;
-}
-
 static int image_record(const struct record *r, const struct xen_shape *s,
 			struct xen_image *i, char *why)
 {
-	if (r->type == RECORD_DM_STATE && s->dm.ports)
-		return read_dm_state(r, i, why);
+	if (r->type == RECORD_DM_STATE && s->dm.ports) {
+		if (i->dm_state)
+			return twice(r, why);
+		i->dm_state = r->data;
+		i->dm_len = r->length;
+		return check_dm_state(r, why);
+	}
 	if (r->type < RECORD_XEN_DOM || r->type > RECORD_XEN_GRANT)
 		return unknown(r, why);
 	switch (r->type) {

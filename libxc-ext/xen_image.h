@@ -27,6 +27,7 @@ struct xen_shape {
 	uint32_t ncpuid, nmsr, nparam;
 	struct xen_rec_param param[XEN_PARAMS_MAX];
 	struct xen_rec_dm dm;		/* .ports 0: it has no device model */
+	uint32_t dm_len;		/* bytes of its state in the records */
 };
 
 /** struct xen_image - one checkpoint's state; points into its records */

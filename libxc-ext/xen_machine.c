@@ -10,6 +10,7 @@
 #include "libxc-ext/xen_platform.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "ioemu/dm.h"
 #include "libxc-ext/xen_hv.h"
@@ -97,9 +98,31 @@ void xen_machine_saved(struct xen_platform *x)
 	x->dm_sent = x->dm_pid;
 }
 
+int xen_machine_describe(struct xen_platform *x, struct recbuf *out)
+{
+	int rc, err;
+
+	if (!x->dm_pid)
+		return 0;
+	if (connected(x))
+		return -1;
+	/* While it saves it answers nobody. */
+	if (xc_domain_pause(x->h->xch, x->domid))
+		return platform_fail(&x->base, errno, "domain %u: cannot "
+				     "pause: %s", x->domid, strerror(errno));
+	rc = dm_save(x->dm, out);
+	err = errno;
+	if (xc_domain_unpause(x->h->xch, x->domid))
+		return platform_fail(&x->base, errno, "domain %u: cannot "
+				     "unpause: %s", x->domid, strerror(errno));
+	errno = err;
+	return rc ? failed(x) : 0;
+}
+
 /* --- standby ----------------------------------------------------------- */
 
-int xen_machine_build(struct xen_platform *x)
+/* Start one, connected, with the ports of the primary's. */
+static int start(struct xen_platform *x)
 {
 	struct dm_args a = {
 		.memory_mib = x->shape.dm.memory_mib,
@@ -107,10 +130,6 @@ int xen_machine_build(struct xen_platform *x)
 		.kernel = x->shape.dm.kernel,
 	};
 
-	if (!x->shape.dm.ports)
-		return 0;
-	if (xen_state_reserve_ports(x->h, x->domid, x->shape.dm.first_port))
-		return xen_platform_host_failed(x);
 	x->dm_pid = xen_dm_start(x->h, x->domid, &a);
 	if (x->dm_pid < 0) {
 		x->dm_pid = 0;
@@ -119,6 +138,36 @@ int xen_machine_build(struct xen_platform *x)
 	x->dm = xen_dm_open(x->h, x->domid, START_MS);
 	if (!x->dm || xen_state_same_dm_ports(x->h, x->domid, &x->shape))
 		return xen_platform_host_failed(x);
+	return 0;
+}
+
+/* A device model takes a state once in its life.  So the one that shows that
+ * this host's can load the primary's is not the one that will.  INV-22 */
+static int try_state(struct xen_platform *x, const struct record *state)
+{
+	if (start(x))
+		return -1;
+	if (dm_load(x->dm, state->data, state->length))
+		return failed(x);
+	if (xen_dm_quit(x->h, x->domid, x->dm_pid, x->dm))
+		return xen_platform_host_failed(x);
+	xen_machine_close(x);
+	return 0;
+}
+
+int xen_machine_build(struct xen_platform *x, const void *records, size_t len)
+{
+	struct record state;
+
+	if (!x->shape.dm.ports)
+		return 0;
+	if (xen_state_reserve_ports(x->h, x->domid, x->shape.dm.first_port))
+		return xen_platform_host_failed(x);
+	if (record_find(records, len, RECORD_DM_STATE, 0, &state) != 1)
+		return platform_fail(&x->base, EPROTO, "description of the "
+				     "domain: no state of its device model");
+	if (try_state(x, &state) || start(x))
+		return -1;
 	xen_store_set_dm(x->store, (uint32_t)x->dm_pid);
 	return 0;
 }

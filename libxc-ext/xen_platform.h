@@ -117,6 +117,9 @@ int xen_primary_drained(struct platform *p);
 
 /* --- xen_machine.c: its device model --------------------------------------- */
 
+/* Primary: a state of it, for a trial. */
+int xen_machine_describe(struct xen_platform *x, struct recbuf *out);
+
 /* Primary: it tells Xen what it writes, from now on; or not any more. */
 int xen_machine_track(struct xen_platform *x, bool on);
 
@@ -129,8 +132,9 @@ int xen_machine_settled(struct xen_platform *x);
 int xen_machine_save(struct xen_platform *x, struct recbuf *out);
 void xen_machine_saved(struct xen_platform *x);
 
-/* Standby: start one; find it again; end it. */
-int xen_machine_build(struct xen_platform *x);
+/* Standby: start one that can load what is in describe()'s @records; find it
+ * again; end it. */
+int xen_machine_build(struct xen_platform *x, const void *records, size_t len);
 int xen_machine_attach(struct xen_platform *x);
 int xen_machine_end(struct xen_platform *x);
 

@@ -172,6 +172,8 @@ int xen_primary_describe(struct platform *p, struct recbuf *out)
 	}
 	if (xen_state_describe(x->h, x->domid, &x->p2m, x->port, out))
 		return xen_platform_host_failed(x);
+	if (xen_machine_describe(x, out))
+		return -1;
 	if (xen_store_save(x->store, out, true) < 0)
 		return xen_platform_store_failed(x);
 	return 0;

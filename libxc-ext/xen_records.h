@@ -5,7 +5,8 @@
  * Little-endian, no padding; packed, so that a record may lie at any address.
  * All of them are mandatory.  Types from 0x1100 on are nodes.h's.
  *
- * describe():	DOMAIN, RANGES, CPUID, MSRS, PARAMS, DM, store nodes
+ * describe():	DOMAIN, RANGES, CPUID, MSRS, PARAMS, DM,
+ *		RECORD_DM_STATE, store nodes
  * save EARLY:	RECORD_DM_STATE, DOM, PARAMS, PIRQS, PORTS, VCPU of each vCPU,
  *		store nodes
  * save LATE:	CONTEXT, GRANT of each frame in use

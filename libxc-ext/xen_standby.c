@@ -84,7 +84,7 @@ static int build(struct xen_platform *x, uint64_t generation,
 	if (xen_shell_build(x->h, &x->shape, generation))
 		return xen_platform_host_failed(x);
 	x->generation = generation;
-	if (!map(x) && !xen_machine_build(x)) {
+	if (!map(x) && !xen_machine_build(x, records, len)) {
 		if (!xen_store_standby(x->store, records, len) &&
 		    !xen_backends_open(x->store, x->storage))
 			return 0;

@@ -300,6 +300,70 @@ static void test_bad_sets(uint32_t shell, struct state *s)
 	expect(EINVAL, shell, KEMARI_CMD_pause, "pause of a standby");
 }
 
+static int pirqs(uint32_t shell, uint32_t cmd, uint32_t gsi, uint16_t pirq,
+		 uint32_t gsi2, uint16_t pirq2)
+{
+	struct xen_hvm_kemari_pirqs *p = &t.op->u.pirqs;
+
+	clear();
+	p->nr = 48;
+	memset(p->pirq, 0xff, sizeof(p->pirq));
+	p->pirq[gsi] = pirq;
+	p->pirq[gsi2] = pirq2;
+	return kemari(shell, cmd);
+}
+
+/* One port, bound to @pirq. */
+static int bind_pirq(uint32_t shell, uint32_t port, uint16_t pirq)
+{
+	struct xen_hvm_kemari_evtchn *e = xencall_alloc_buffer(t.call,
+							       sizeof(*e));
+	int rc;
+
+	clear();
+	memset(e, 0, sizeof(*e));
+	e->state = pirq ? KEMARI_EVTCHN_PIRQ : KEMARI_EVTCHN_FREE;
+	e->virq = pirq;
+	t.op->u.evtchns.first = port;
+	t.op->u.evtchns.nr = 1;
+	set_xen_guest_handle_raw(t.op->u.evtchns.array, e);
+	rc = kemari(shell, KEMARI_CMD_set_evtchn);
+	xencall_free_buffer(t.call, e);
+	return rc;
+}
+
+/* An interrupt line as an event channel, as HVM guests have it. */
+static void test_pirqs(uint32_t shell)
+{
+	const struct xen_hvm_kemari_pirqs *p = &t.op->u.pirqs;
+	const uint32_t port = 50;
+
+	check(bind_pirq(shell, port, 16) == ENODEV,
+	      "a port of a pirq that stands for no line: ENODEV");
+	check(!pirqs(shell, KEMARI_CMD_set_pirqs, 9, 16, 12, 17),
+	      "pirqs 16 and 17 stand for lines 9 and 12");
+	clear();
+	check(!kemari(shell, KEMARI_CMD_get_pirqs) && p->nr == 48 &&
+	      p->pirq[9] == 16 && p->pirq[12] == 17 &&
+	      p->pirq[8] == KEMARI_PIRQ_NONE, "read back");
+	check(!bind_pirq(shell, port, 16) && !bind_pirq(shell, port, 16),
+	      "a port of pirq 16, twice");
+	check(bind_pirq(shell, port - 1, 16) == EEXIST,
+	      "another one of it: EEXIST");
+	check(!pirqs(shell, KEMARI_CMD_set_pirqs, 9, 17, 12, 16) &&
+	      !bind_pirq(shell, port, 17), "lines and port are exchanged");
+	check(!bind_pirq(shell, port, 0) &&
+	      !pirqs(shell, KEMARI_CMD_set_pirqs, 0, KEMARI_PIRQ_NONE, 1,
+		     KEMARI_PIRQ_NONE), "none stands for anything");
+	check(pirqs(shell, KEMARI_CMD_set_pirqs, 9, 16, 10, 16) == EINVAL,
+	      "one pirq for two lines: EINVAL");
+	check(pirqs(shell, KEMARI_CMD_set_pirqs, 9, 0xfffe, 10, 17) == EINVAL,
+	      "a pirq past the last: EINVAL");
+	clear();
+	t.op->u.pirqs.nr = KEMARI_MAX_GSIS + 1;
+	expect(EINVAL, shell, KEMARI_CMD_set_pirqs, "more lines than there are");
+}
+
 static void test_activate(uint32_t shell, uint32_t port)
 {
 	check(!disable(shell, KEMARI_DISABLE_STANDBY) && !running(shell),
@@ -383,6 +447,7 @@ static void test_standby(void)
 	      "... and since the guest was read: %" PRId64 " ns, %" PRId64
 	      " ns", clock_ns, tsc_ns);
 	test_bad_sets(shell, s);
+	test_pirqs(shell);
 	check(!set_state(shell, s, 0) && !set_state(shell, s, advance),
 	      "set it twice more");
 	check(query(shell)->role == KEMARI_ROLE_STANDBY &&

@@ -37,7 +37,7 @@ static void test_bad_calls(void)
 	      "another version: EPROTO, and the version spoken");
 
 	expect(EINVAL, t.domid, 0, "command 0");
-	expect(EINVAL, t.domid, KEMARI_CMD_deliver + 1, "command past the last");
+	expect(EINVAL, t.domid, KEMARI_CMD_set_pirqs + 1, "command past the last");
 	expect(ESRCH, 0x7000, KEMARI_CMD_query, "no such domain");
 	expect(EPERM, 0, KEMARI_CMD_query, "dom0 itself");
 	expect(0, t.domid, KEMARI_CMD_query, "query of an unprotected domain");
