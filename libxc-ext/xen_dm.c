@@ -17,6 +17,8 @@
 
 #include <xenstore.h>
 
+#include <xen/hvm/params.h>
+
 #include "ioemu/dm.h"
 #include "libxc-ext/hotplug.h"
 
@@ -83,6 +85,36 @@ static void add_reason(void *arg, const char *text)
 	xen_reason(arg, "%s", text);
 }
 
+/* What no test has shown yet, INV-32. */
+static void check_tried(struct xen_host *h, uint32_t domid, uint32_t vcpus,
+			struct xen_reasons *r)
+{
+	static const char *const class[] = { "vbd", "vif" };
+	struct xs_handle *xs = xs_open(0);
+	char path[DM_PATH_LEN], **ids;
+	uint64_t viridian = 0;
+	unsigned int n = 0;
+
+	if (!xc_hvm_param_get(h->xch, domid, HVM_PARAM_VIRIDIAN, &viridian) &&
+	    viridian)
+		xen_reason(r, "viridian: %#llx; the rule is none (viridian=0)",
+			   (unsigned long long)viridian);
+	if (vcpus > 1)
+		xen_reason(r, "vCPUs: %u with a device model; the rule is 1 in "
+			   "this version", vcpus);
+	for (size_t i = 0; xs && i < sizeof(class) / sizeof(class[0]); i++) {
+		snprintf(path, sizeof(path), "/libxl/%u/device/%s", domid,
+			 class[i]);
+		ids = xs_directory(xs, XBT_NULL, path, &n);
+		if (ids && n)
+			xen_reason(r, "device %s/%s: with a device model; the "
+				   "rule is none in this version", class[i],
+				   ids[0]);
+		free(ids);
+	}
+	xs_close(xs);
+}
+
 static int check_inside(struct xen_host *h, uint32_t domid,
 			struct xen_reasons *r)
 {
@@ -130,6 +162,7 @@ int xen_dm_check(struct xen_host *h, uint32_t domid, uint32_t vcpus,
 		xen_reason(r, "device model: for %u vCPUs; the domain has %u",
 			   a.vcpus, vcpus);
 	free(line);
+	check_tried(h, domid, vcpus, r);
 	return check_inside(h, domid, r);
 }
 

@@ -20,6 +20,8 @@
 #define VCPU_FLAGS (KEMARI_VF_INT_STI | KEMARI_VF_INT_MOVSS |		\
 		    KEMARI_VF_RUNSTATE | KEMARI_VF_TIME | KEMARI_VF_SINGLESHOT)
 
+static_assert((int)XEN_GSIS_MAX == KEMARI_MAX_GSIS, "layout of PIRQS");
+
 enum {
 	INFO_SIZE = 64,			/* struct vcpu_info */
 	INFO_SLOTS = 32,		/* of them in shared_info */
@@ -417,7 +419,7 @@ static int check_vcpu(const struct record *r, const struct xen_shape *s,
 
 static bool is_pirq(const struct xen_image *i, uint16_t pirq)
 {
-	for (uint32_t gsi = 0; i->pirqs && gsi < KEMARI_MAX_GSIS; gsi++)
+	for (uint32_t gsi = 0; i->pirqs && gsi < XEN_GSIS_MAX; gsi++)
 		if (i->pirqs->pirq[gsi] == pirq)
 			return pirq != KEMARI_PIRQ_NONE;
 	return false;
@@ -425,7 +427,7 @@ static bool is_pirq(const struct xen_image *i, uint16_t pirq)
 
 static int check_pirqs(const struct xen_rec_pirqs *p, char *why)
 {
-	for (uint32_t a = 0; a < KEMARI_MAX_GSIS; a++)
+	for (uint32_t a = 0; a < XEN_GSIS_MAX; a++)
 		for (uint32_t b = 0; b < a; b++)
 			if (p->pirq[a] != KEMARI_PIRQ_NONE &&
 			    p->pirq[a] == p->pirq[b])

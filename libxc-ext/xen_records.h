@@ -17,7 +17,6 @@
 #include <assert.h>
 #include <stdint.h>
 
-#include "hypervisor/public/kemari.h"
 #include "libxc-ext/records.h"
 
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
@@ -42,6 +41,7 @@ enum {
 	XEN_CPUID_MAX = 1024,		/* leaves */
 	XEN_MSRS_MAX = 256,
 	XEN_PARAMS_MAX = 64,
+	XEN_GSIS_MAX = 64,		/* KEMARI_MAX_GSIS */
 };
 
 #define XEN_RECORD(name, size)						\
@@ -101,9 +101,9 @@ XEN_RECORD(xen_rec_dm, 16);
 
 /** struct xen_rec_pirqs - interrupt lines that are event channels */
 struct xen_rec_pirqs {
-	uint16_t pirq[KEMARI_MAX_GSIS];	/* by GSI; KEMARI_PIRQ_NONE */
+	uint16_t pirq[XEN_GSIS_MAX];	/* by GSI; KEMARI_PIRQ_NONE */
 } __attribute__((packed));
-XEN_RECORD(xen_rec_pirqs, 2 * KEMARI_MAX_GSIS);
+XEN_RECORD(xen_rec_pirqs, 2 * XEN_GSIS_MAX);
 
 /** struct xen_rec_dom - domain-wide state */
 struct xen_rec_dom {

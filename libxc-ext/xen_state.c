@@ -316,7 +316,7 @@ static int put_pirqs(struct xen_host *h, uint32_t domid, struct recbuf *out)
 
 	if (xen_hv_get_pirqs(h, domid, &p))
 		return -1;
-	for (uint32_t gsi = 0; gsi < KEMARI_MAX_GSIS; gsi++)
+	for (uint32_t gsi = 0; gsi < XEN_GSIS_MAX; gsi++)
 		r.pirq[gsi] = gsi < p.nr ? p.pirq[gsi] : KEMARI_PIRQ_NONE;
 	return add(h, out, RECORD_XEN_PIRQS, 0, &r, sizeof(r));
 }
@@ -496,7 +496,7 @@ static int set_pirqs(struct xen_host *h, uint32_t domid,
 		return -1;
 	memset(&p, 0, sizeof(p));
 	p.nr = now.nr;
-	for (uint32_t gsi = 0; gsi < KEMARI_MAX_GSIS; gsi++) {
+	for (uint32_t gsi = 0; gsi < XEN_GSIS_MAX; gsi++) {
 		if (gsi < p.nr)
 			p.pirq[gsi] = i->pirqs->pirq[gsi];
 		else if (i->pirqs->pirq[gsi] != KEMARI_PIRQ_NONE)

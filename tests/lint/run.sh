@@ -70,6 +70,8 @@ check_layers()
 			ok='replicator/.*|libxc-ext/(platform|records)\.h'
 			ok+='|backends/gate(_linux)?\.h' ;;
 		libxc-ext/sim_int.h) ok='libxc-ext/.*|backends/gate_order\.h' ;;
+		libxc-ext/xen_*)
+			ok='libxc-ext/.*|hypervisor/public/.*|ioemu/dm\.h' ;;
 		libxc-ext/*) ok='libxc-ext/.*|hypervisor/public/.*' ;;
 		backends/gate_sim.*) ok='backends/.*|libxc-ext/.*' ;;
 		backends/*) ok='backends/.*' ;;

@@ -95,7 +95,8 @@ def start(opts, say, name, out):
     """The guest counts on host a."""
     say("starting the guest on host a")
     k.create_counter("a", name, vcpus=opts.vcpus,
-                     args="ms=%d mb=32" % opts.interval_ms, kind=opts.type)
+                     args="ms=%d mb=32 dm=%d" % (
+                         opts.interval_ms, opts.type == "hvm"), kind=opts.type)
     k.wait_for("the guest's first lines",
                lambda: len(k.counters(out.lines())) > 20, k.BOOT_S[opts.type])
 

@@ -198,7 +198,7 @@ def create_counter(host, name, vcpus=1, args="", kind="pvh"):
     """Start a guest that counts (tests/guest/drill-init) on a host."""
     image = os.path.join(ROOT, "build", "check", "drill-guest.img")
     os.makedirs(os.path.dirname(image), exist_ok=True)
-    guest_image(image, "drill-init", ["clockcheck"])
+    guest_image(image, "drill-init", ["clockcheck", "dmload"])
     create(host, name, image, vcpus=vcpus, args=args, kind=kind)
 
 

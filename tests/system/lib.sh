@@ -43,7 +43,7 @@ put_counter()
 	local host=$1 name=$2 args=$3
 	shift 3
 	"$lab" guest-image "$work/$name.img" \
-		--add build/guest-bin/clockcheck --init tests/guest/drill-init
+		--add build/guest-bin/clockcheck --add build/guest-bin/dmload --init tests/guest/drill-init
 	"$lab" put "$host" "$work/$name.img" "/root/$name.img"
 	put_config "$host" "$name" "/root/$name.img" "$args" \
 		'maxmem = 128' "$@"
