@@ -135,6 +135,16 @@ static int check_inside(struct xen_host *h, uint32_t domid,
 	return rc;
 }
 
+/* Is there a machine that a process should emulate? */
+static bool has_machine(struct xen_host *h, uint32_t domid)
+{
+	xc_domaininfo_t info;
+
+	return xc_domain_getinfolist(h->xch, domid, 1, &info) == 1 &&
+	       info.domain == domid && info.flags & XEN_DOMINF_hvm_guest &&
+	       info.arch_config.emulation_flags & ~XEN_X86_EMU_LAPIC;
+}
+
 int xen_dm_check(struct xen_host *h, uint32_t domid, uint32_t vcpus,
 		 struct xen_reasons *r)
 {
@@ -143,8 +153,15 @@ int xen_dm_check(struct xen_host *h, uint32_t domid, uint32_t vcpus,
 	char *line;
 	size_t len;
 
-	if (pid <= 0)
-		return pid;
+	if (pid < 0)
+		return -1;
+	if (!pid) {
+		if (has_machine(h, domid))
+			xen_reason(r, "device model: domain %u is of type hvm, "
+				   "and xenstore does not say which process "
+				   "serves it", domid);
+		return 0;
+	}
 	if (!serves(pid, domid)) {
 		xen_reason(r, "device model: process %d is none of domain %u, "
 			   "or has gone", pid, domid);

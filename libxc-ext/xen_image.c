@@ -512,26 +512,33 @@ static int check_context(const struct record *r, const struct xen_shape *s,
 	return 0;
 }
 
-static int image_record(const struct record *r, const struct xen_shape *s,
-			struct xen_image *i, char *why)
+/* Of a guest with a device model. */
+static int machine_record(const struct record *r, struct xen_image *i,
+			  char *why)
 {
-	if (r->type == RECORD_DM_STATE && s->dm.ports) {
+	if (r->type == RECORD_DM_STATE) {
 		if (i->dm_state)
 			return twice(r, why);
 		i->dm_state = r->data;
 		i->dm_len = r->length;
 		return check_dm_state(r, why);
 	}
+	if (i->pirqs)
+		return twice(r, why);
+	i->pirqs = r->data;
+	return instance(r, 1, why) || sized(r, sizeof(*i->pirqs), 1, why) ||
+	       check_pirqs(i->pirqs, why) ? -1 : 0;
+}
+
+static int image_record(const struct record *r, const struct xen_shape *s,
+			struct xen_image *i, char *why)
+{
+	if (s->dm.ports && (r->type == RECORD_DM_STATE ||
+			    r->type == RECORD_XEN_PIRQS))
+		return machine_record(r, i, why);
 	if (r->type < RECORD_XEN_DOM || r->type > RECORD_XEN_GRANT)
 		return unknown(r, why);
 	switch (r->type) {
-	case RECORD_XEN_PIRQS:
-		if (i->pirqs)
-			return twice(r, why);
-		i->pirqs = r->data;
-		return instance(r, s->dm.ports ? 1 : 0, why) ||
-		       sized(r, sizeof(*i->pirqs), 1, why) ||
-		       check_pirqs(i->pirqs, why);
 	case RECORD_XEN_DOM:
 		if (i->dom)
 			return twice(r, why);
