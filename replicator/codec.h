@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * codec.h - page <-> record of a batch: zero, lz4, raw; both ways
+ * codec.h - page <-> record of a batch: zero, same, delta, lz4, raw; both ways
  *
  * The encoder writes a whole PAGES or COPY message into the caller's buffer,
- * which may be the one that is kept until the acknowledgement.  Each page
- * stands for itself: version 1 of the protocol has no memory between pages.
+ * which may be the one that is kept until the acknowledgement.  A page stands
+ * for itself, or refers to the same frame in the checkpoint before: SAME, and
+ * DELTA, the XOR of the two pages compressed (docs/PROTOCOL.md, 6).
  */
 #ifndef KEMARI_CODEC_H
 #define KEMARI_CODEC_H
@@ -24,19 +25,25 @@ enum {
 
 /** struct codec_stats - what an encoder did since it was made */
 struct codec_stats {
-	uint64_t zero, raw, lz4;	/* pages */
+	uint64_t zero, same, delta, lz4, raw;	/* pages */
 	uint64_t bytes;			/* of messages finished */
 };
 
 struct codec;
+struct known;
 
 /**
  * codec_new() - Make an encoder
  * @features:	WIRE_FEATURE_LZ4: may compress
+ * @known:	What pages may refer to, and what is noted of each page added;
+ *		borrowed; NULL: each stands for itself
  * Return: freed by codec_free(), or NULL with ENOMEM
  */
-struct codec *codec_new(uint64_t features);
+struct codec *codec_new(uint64_t features, struct known *known);
 void codec_free(struct codec *c);	/* NULL is fine */
+
+/** codec_next() - A checkpoint begins: what was added until now is before it */
+void codec_next(struct codec *c);
 
 /**
  * codec_start() - Begin a batch
@@ -50,8 +57,11 @@ void codec_start(struct codec *c, void *out, enum wire_type type, uint64_t of,
 
 /**
  * codec_add() - Encode one page into the batch
- * @page:	WIRE_PAGE bytes; may change meanwhile (a running guest): what
- *		arrives then is some mix, and the page is sent again later
+ * @gfn:	Ascending within a checkpoint; a page whose is not stands for
+ *		itself
+ * @page:	WIRE_PAGE bytes; without a memory they may change meanwhile (a
+ *		running guest): what arrives then is some mix, and the page is
+ *		sent again later
  * Return: 0, or -1 with ENOBUFS: WIRE_BATCH_MAX pages are in, finish first
  */
 int codec_add(struct codec *c, uint64_t gfn, const void *page);
@@ -78,9 +88,14 @@ int batch_next(const void *body, size_t len, size_t *pos,
 /**
  * codec_decode() - Make the plain page
  * @head:	From batch_next(), checked there
- * @page:	WIRE_PAGE bytes; meaningless on failure
- * Return: 0, or -1 with EPROTO: not a block of exactly WIRE_PAGE bytes
+ * @before:	The same frame in the checkpoint before, which SAME and DELTA
+ *		refer to; NULL: none may
+ * @seed:	Of the hash of it
+ * @page:	WIRE_PAGE bytes; meaningless on failure; SAME leaves it alone
+ * Return: 0, or -1: EPROTO not a block of exactly WIRE_PAGE bytes, or refers
+ *	   to nothing; ESTALE @before is not what it refers to
  */
-int codec_decode(const struct wire_page *head, const void *data, void *page);
+int codec_decode(const struct wire_page *head, const void *data,
+		 const void *before, uint64_t seed, void *page);
 
 #endif

@@ -160,7 +160,7 @@ int copy_start(struct copy *c, uint64_t generation, uint64_t number,
 	       uint64_t features)
 {
 	codec_free(c->codec);
-	c->codec = codec_new(features);
+	c->codec = codec_new(features, NULL);
 	if (!c->codec)
 		return -1;
 	c->generation = generation;

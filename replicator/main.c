@@ -12,7 +12,7 @@
 static const struct command commands[] = {
 	{ "check", "DOMAIN [--to HOST[:PORT]]", "tpCTKnjw", true, false, 0,
 	  cmd_check, "can this guest be protected?" },
-	{ "protect", "DOMAIN --to HOST[:PORT]", "tpCTKnedbouw", true, false, 0,
+	{ "protect", "DOMAIN --to HOST[:PORT]", "tpCTKnedbokuw", true, false, 0,
 	  cmd_protect, "protect a running guest" },
 	{ "receive", "--listen ADDR[:PORT]", "lpCTKnscbogw", false, false, 0,
 	  cmd_receive, "hold the standby of a guest" },

@@ -60,6 +60,9 @@ static const struct opt {
 	  TIMEOUT_MS_MAX, "MS", "silence that makes the peer suspected" },
 	{ 'g', "grace", NUMBER, AT(grace_ms), GRACE_MS_MIN, GRACE_MS_MAX,
 	  "MS", "wait between suspicion and fence" },
+	{ 'k', "codec-cache", NUMBER, AT(codec_cache_mib), CODEC_CACHE_MIB_MIN,
+	  CODEC_CACHE_MIB_MAX, "MIB",
+	  "pages kept, so that only what changed in them is sent" },
 	{ 'w', "unsafe-storage", FLAG, AT(unsafe_storage), 0, 0, NULL,
 	  "disks on any storage, fenced or not: data may be lost" },
 	{ 'u', "unsafe-policy", POLICY, AT(unsafe), 0, 0, "none|hold",
@@ -79,6 +82,7 @@ static const struct options defaults = {
 	.heartbeat_ms = HEARTBEAT_MS_DEFAULT,
 	.timeout_ms = TIMEOUT_MS_DEFAULT,
 	.grace_ms = GRACE_MS_DEFAULT,
+	.codec_cache_mib = CODEC_CACHE_MIB_DEFAULT,
 };
 
 /* HOST, HOST:PORT, [IPV6] or [IPV6]:PORT; a bare IPv6 address too. */

@@ -35,6 +35,9 @@ enum {
 	GRACE_MS_MIN = 0,
 	GRACE_MS_MAX = 600000,
 	GRACE_MS_DEFAULT = 1000,
+	CODEC_CACHE_MIB_MIN = 0,
+	CODEC_CACHE_MIB_MAX = 65536,
+	CODEC_CACHE_MIB_DEFAULT = 64,
 };
 
 /* enum unsafe_policy - for the negative proofs only */
@@ -59,6 +62,7 @@ struct options {
 	uint32_t heartbeat_ms;
 	uint32_t timeout_ms;		/* silence that makes suspicious */
 	uint32_t grace_ms;		/* from suspicion to fence */
+	uint32_t codec_cache_mib;
 	enum unsafe_policy unsafe;
 	bool unsafe_storage;
 };

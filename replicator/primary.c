@@ -22,6 +22,8 @@
 
 #define MS 1000000ull
 
+enum { CODEC_CACHE = 16384 };	/* pages: 64 MiB */
+
 void primary_config_default(struct primary_config *c)
 {
 	*c = (struct primary_config){
@@ -31,6 +33,7 @@ void primary_config_default(struct primary_config *c)
 		.silence = 2000 * MS,
 		.settle_bound = 2000 * MS,
 		.drain_bound = 1000 * MS,
+		.codec_cache = CODEC_CACHE,
 	};
 }
 
@@ -69,7 +72,7 @@ struct primary *primary_new(struct platform *platform, struct gate *g,
 	p->report = r;
 	p->stage = STAGE_OVER;
 	p->wake = PRIMARY_NEVER;
-	p->sender = sender_new(o);
+	p->sender = sender_new(o, c->codec_cache);
 	if (!p->sender) {
 		free(p);
 		errno = ENOMEM;
@@ -265,7 +268,7 @@ void primary_committed(struct primary *p)
 
 	if (epoch_move(&p->epoch, EPOCH_COMMIT, c->epoch))
 		return;
-	sender_stop(p->sender);
+	sender_committed(p->sender);
 	stats_checkpoint(&p->stats, why, c->pages,
 			 primary_now(p) - p->stopped_at);
 	if (why == CAUSE_FIRST)

@@ -38,6 +38,8 @@ struct primary_config {
 	uint64_t silence;		/* from the peer: the link is shut */
 	uint64_t settle_bound;		/* xenstore busy for longer: degraded */
 	uint64_t drain_bound;		/* console unread for longer: paused */
+	size_t codec_cache;		/* pages that the codec keeps, to send
+					 * what differs from them; 0: none */
 	uint8_t session[16];		/* random; of a new session */
 };
 

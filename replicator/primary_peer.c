@@ -35,7 +35,7 @@ static void my_hello(const struct primary *p, struct wire_hello *h)
 		.compatible = WIRE_COMPATIBLE,
 		.role = WIRE_PRIMARY,
 		.page_size = WIRE_PAGE,
-		.features = WIRE_FEATURE_LZ4,
+		.features = WIRE_FEATURES,
 		.generation = p->facts.generation,
 		.committed = p->facts.committed,
 		.clock = primary_now(p),
@@ -223,6 +223,26 @@ static void hear_ack(struct primary *p, const struct wire_ack *a)
 	primary_committed(p);
 }
 
+/* The standby stands at the checkpoint before, and waits. */
+static void hear_again(struct primary *p, const struct wire_again *a)
+{
+	const struct outbox_checkpoint *c = outbox_checkpoint(p->outbox);
+
+	if (p->stage != STAGE_BOUND)
+		return;
+	if (!p->ready || a->generation != p->facts.generation ||
+	    p->epoch.flight != EPOCH_WHOLE || a->epoch != c->epoch ||
+	    sender_again(p->sender, a->gfn)) {
+		primary_break(p, "AGAIN: checkpoint %" PRIu64 " was not sent, or none of its pages refers to another",
+			      a->epoch);
+		return;
+	}
+	report_say(p->report, REPORT_INFO, "again",
+		   "frame %#" PRIx64 " of the standby is not what was sent: checkpoint %" PRIu64 " goes again",
+		   a->gfn, a->epoch);
+	p->sending = false;
+}
+
 static void hear_alone_ack(struct primary *p, const struct wire_alone *a)
 {
 	if (p->stage != STAGE_ALONE || !p->asked || a->nonce != p->nonce)
@@ -270,6 +290,7 @@ void primary_hear(struct primary *p, int type, const void *bytes, size_t len)
 		struct wire_heartbeat beat;
 		struct wire_shell_result shell;
 		struct wire_ack ack;
+		struct wire_again again;
 		struct wire_alone alone;
 		struct wire_end_ack end;
 	} u;
@@ -301,6 +322,9 @@ void primary_hear(struct primary *p, int type, const void *bytes, size_t len)
 		break;
 	case WIRE_ACK:
 		hear_ack(p, &u.ack);
+		break;
+	case WIRE_AGAIN:
+		hear_again(p, &u.again);
 		break;
 	case WIRE_ALONE_ACK:
 		hear_alone_ack(p, &u.alone);

@@ -107,4 +107,5 @@ void primary_status(const struct primary *p, struct status *out)
 {
 	primary_state(p, out);
 	stats_summarise(&p->stats, &out->stats);
+	sender_figures(p->sender, &out->sent);
 }

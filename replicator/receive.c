@@ -9,6 +9,7 @@
  *	COPYING	COPY			COPY_END -> IDLE
  *	ARRIVING PAGES, STATE		CKPT_END -> STAGED
  *	STAGED	nothing, until receive_commit() or receive_reset() -> IDLE
+ * CKPT_END leads back to IDLE if a page of the checkpoint cannot be made.
  * Anything else breaks the rules, and what was arriving is dropped.
  */
 #include "replicator/receive.h"
@@ -22,6 +23,7 @@
 
 #include "replicator/codec.h"
 #include "replicator/digest.h"
+#include "replicator/known.h"
 #include "replicator/sticky.h"
 
 enum stage { IDLE, SHELL, COPYING, ARRIVING, STAGED };
@@ -37,6 +39,8 @@ struct receive {
 	struct digest *digest;
 	enum stage stage;
 	bool copied;		/* COPIED was reached on this connection */
+	uint64_t memory;	/* epoch committed on this connection, which
+				 * pages may refer to; 0 none */
 	char why[WIRE_WHY_MAX + PLATFORM_WHY_MAX];
 
 	uint8_t *shell;		/* SHELL: records so far */
@@ -46,6 +50,10 @@ struct receive {
 
 	struct wire_ckpt_begin begin;	/* ARRIVING, STAGED */
 	struct staging_slot *slot;
+	uint64_t seed;		/* of hashes */
+	uint64_t pages;		/* received; SAME takes no place in the slot */
+	bool differs;		/* .foreign refers to what is not there */
+	uint64_t foreign;	/* gfn */
 	uint8_t *state;		/* as sent, before the sticky ones join */
 	uint64_t state_got;
 	uint64_t began_ns, ended_ns;
@@ -95,6 +103,7 @@ void receive_reset(struct receive *r)
 {
 	drop(r);
 	r->copied = false;
+	r->memory = 0;
 }
 
 static int fail(struct receive *r, int err, const char *fmt, ...)
@@ -187,6 +196,7 @@ static int take_copy_begin(struct receive *r, const uint8_t *body, size_t len)
 		return fail(r, EPROTO, "COPY_BEGIN: copy 0");
 	staging_copy_begin(r->st);
 	r->copied = false;
+	r->memory = 0;
 	r->copy = (struct receive_progress){
 		.copy = b.copy,
 		.total = b.pages,
@@ -221,10 +231,10 @@ static int take_copy(struct receive *r, const uint8_t *body, size_t len)
 		if (!to)
 			return fail(r, EPROTO, "COPY: gfn %#" PRIx64 " is not "
 				    "one of the guest's frames", page.gfn);
-		if (codec_decode(&page, data, to))
-			return fail(r, EPROTO, "COPY: gfn %#" PRIx64 ": LZ4 "
-				    "block of %u bytes is malformed",
-				    page.gfn, page.length);
+		if (codec_decode(&page, data, NULL, 0, to))
+			return fail(r, EPROTO, "COPY: gfn %#" PRIx64
+				    ": encoding %u of %u bytes is malformed",
+				    page.gfn, page.encoding, page.length);
 		r->copy.pages++;
 	}
 	return RECEIVE_MORE;
@@ -282,6 +292,15 @@ static int take_ckpt_begin(struct receive *r, const uint8_t *body, size_t len)
 		return fail(r, EMSGSIZE, "checkpoint %" PRIu64 ": %" PRIu64
 			    " pages exceed staging for %" PRIu64, b->epoch,
 			    b->pages, staging_capacity(r->st) / WIRE_PAGE);
+	if (b->codec_state && b->codec_state != r->memory)
+		return fail(r, EPROTO, "checkpoint %" PRIu64 ": codec state %"
+			    PRIu64 ", this end's is %" PRIu64, b->epoch,
+			    b->codec_state, r->memory);
+	/* What pages refer to is looked up in the standby's memory. */
+	if (b->codec_state && staging_pending(r->st))
+		return fail(r, ENOBUFS, "checkpoint %" PRIu64 ": the one "
+			    "before is not applied, and pages refer to it",
+			    b->epoch);
 	r->slot = staging_slot_begin(r->st);
 	if (!r->slot)
 		return fail(r, ENOBUFS, "checkpoint %" PRIu64 ": the one "
@@ -289,31 +308,51 @@ static int take_ckpt_begin(struct receive *r, const uint8_t *body, size_t len)
 			    v->committed);
 	r->began_ns = r->p->ops->now_ns(r->p);
 	staging_clock_set(r->st, b->guest_time, r->began_ns);
+	r->pages = 0;
+	r->differs = false;
 	r->state_got = 0;
+	r->seed = known_seed(v->session);
 	r->stage = ARRIVING;
 	return RECEIVE_MORE;
+}
+
+/* The rest is received all the same, so that both ends stay in step. */
+static int note_foreign(struct receive *r, uint64_t gfn)
+{
+	if (!r->differs)
+		r->foreign = gfn;
+	r->differs = true;
+	return 0;
 }
 
 /* The gfn's entry comes after its bytes: a count never runs ahead. */
 static int stage_page(struct receive *r, const struct wire_page *page,
 		      const void *data)
 {
+	const void *before = memory(r, page->gfn);
 	struct staging_slot *slot = r->slot;
 	uint64_t entry = page->gfn;
+	void *to = staging_pages(r->st, slot) + slot->stored * WIRE_PAGE;
 
-	if (!memory(r, page->gfn))
+	if (!before)
 		return fail(r, EPROTO, "checkpoint %" PRIu64 ": gfn %#" PRIx64
 			    " is not one of the guest's frames",
 			    r->begin.epoch, page->gfn);
+	if (!r->begin.codec_state)
+		before = NULL;
+	r->pages++;
 	if (page->encoding == WIRE_ZERO) {
 		entry |= STAGING_ZERO;
+	} else if (codec_decode(page, data, before, r->seed, to)) {
+		if (errno == ESTALE)
+			return note_foreign(r, page->gfn);
+		return fail(r, EPROTO, "checkpoint %" PRIu64 ": gfn %#" PRIx64
+			    ": encoding %u of %u bytes is malformed, or refers "
+			    "to nothing", r->begin.epoch, page->gfn,
+			    page->encoding, page->length);
+	} else if (page->encoding == WIRE_SAME) {
+		return 0;
 	} else {
-		if (codec_decode(page, data, staging_pages(r->st, slot) +
-				 slot->stored * WIRE_PAGE))
-			return fail(r, EPROTO, "checkpoint %" PRIu64 ": gfn "
-				    "%#" PRIx64 ": LZ4 block of %u bytes is "
-				    "malformed", r->begin.epoch, page->gfn,
-				    page->length);
 		slot->stored++;
 	}
 	staging_gfns(r->st, slot)[slot->pages++] = entry;
@@ -332,7 +371,7 @@ static int take_pages(struct receive *r, const uint8_t *body, size_t len)
 		return fail(r, EPROTO, "PAGES: of checkpoint %" PRIu64
 			    " round %u within %" PRIu64, batch.of, batch.round,
 			    r->begin.epoch);
-	if (batch.count > r->begin.pages - r->slot->pages)
+	if (batch.count > r->begin.pages - r->pages)
 		return fail(r, EPROTO, "checkpoint %" PRIu64 ": more pages "
 			    "than the %" PRIu64 " announced", r->begin.epoch,
 			    r->begin.pages);
@@ -392,20 +431,24 @@ static int take_ckpt_end(struct receive *r, const uint8_t *body, size_t len)
 	memcpy(&e, body, sizeof(e));
 	r->ended_ns = r->p->ops->now_ns(r->p);
 	r->receive_ns = r->ended_ns - r->began_ns;
-	if (e.epoch != r->begin.epoch || e.pages != slot->pages ||
+	if (e.epoch != r->begin.epoch || e.pages != r->pages ||
 	    e.pages != r->begin.pages || e.state != r->state_got ||
 	    e.messages != digest_messages(r->digest))
 		return fail(r, EPROTO, "CKPT_END: checkpoint %" PRIu64 " of %"
 			    PRIu64 " pages, %" PRIu64 " bytes, %" PRIu64
 			    " messages; received %" PRIu64 " of %" PRIu64
 			    ", %" PRIu64 ", %" PRIu64, e.epoch, e.pages,
-			    e.state, e.messages, r->begin.epoch, slot->pages,
+			    e.state, e.messages, r->begin.epoch, r->pages,
 			    r->state_got, digest_messages(r->digest));
 	if (digest_finish(r->digest, slot->digest))
 		return fail(r, errno, "CKPT_END: digest failed");
 	if (memcmp(slot->digest, e.digest, WIRE_DIGEST))
 		return fail(r, EPROTO, "CKPT_END: digest of checkpoint %"
 			    PRIu64 " is wrong", e.epoch);
+	if (r->differs) {
+		receive_reset(r);
+		return RECEIVE_AGAIN;
+	}
 	if (stage_state(r))
 		return -1;
 	slot->guest_time = r->begin.guest_time;
@@ -430,6 +473,16 @@ void receive_commit(struct receive *r)
 	staging_commit(r->st, r->slot, r->begin.epoch);
 	r->verify_ns = r->p->ops->now_ns(r->p) - r->ended_ns;
 	receive_reset(r);
+	r->memory = r->begin.epoch;
+}
+
+void receive_again(const struct receive *r, struct wire_again *out)
+{
+	*out = (struct wire_again){
+		.generation = r->begin.generation,
+		.epoch = r->begin.epoch,
+		.gfn = r->foreign,
+	};
 }
 
 void receive_ack(const struct receive *r, uint64_t apply_ns,

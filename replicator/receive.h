@@ -24,6 +24,8 @@ enum receive_event {
 	RECEIVE_COPIED,		/* the copy is complete: phase COPIED */
 	RECEIVE_STAGED,		/* a checkpoint is staged and validated:
 				 * receive_commit() or receive_reset() */
+	RECEIVE_AGAIN,		/* it is whole, but a page refers to what the
+				 * standby has not: receive_again() */
 };
 
 /** struct receive_progress - of the copy under way, for status */
@@ -69,6 +71,13 @@ void receive_reset(struct receive *r);
 /** receive_shell() - The records after RECEIVE_SHELL, until the next call */
 const void *receive_shell(const struct receive *r, size_t *len,
 			  uint64_t *generation);
+
+/**
+ * receive_again() - What to tell the primary after RECEIVE_AGAIN
+ *
+ * The checkpoint is dropped; it may come again, with pages that refer to none.
+ */
+void receive_again(const struct receive *r, struct wire_again *out);
 
 /** receive_staged() - State records and epoch after RECEIVE_STAGED */
 const void *receive_staged(const struct receive *r, size_t *len,

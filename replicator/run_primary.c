@@ -36,6 +36,7 @@ enum {
 	ATTACH_TRIES = 20,
 	OUTBOX_PAGES = 1 << 15,		/* 128 MiB, unless --dirty-limit */
 	OUTBOX_RESERVE = 1 << 13,	/* always-copy set, late writes */
+	PAGES_PER_MIB = 256,
 	NS_PER_MS = 1000000,
 };
 
@@ -334,6 +335,7 @@ static int open_engine(struct protect *r)
 	c.dirty_limit = limit;
 	c.heartbeat = (uint64_t)r->o->heartbeat_ms * NS_PER_MS;
 	c.silence = (uint64_t)r->o->timeout_ms * NS_PER_MS;
+	c.codec_cache = (size_t)r->o->codec_cache_mib * PAGES_PER_MIB;
 	memcpy(c.session, r->session, sizeof(c.session));
 	r->report = run_report("protect");
 	r->primary = primary_new(r->platform, r->gate, r->outbox, &c,

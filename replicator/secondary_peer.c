@@ -44,7 +44,7 @@ static void my_hello(const struct secondary *s, struct wire_hello *h)
 		.compatible = WIRE_COMPATIBLE,
 		.role = WIRE_SECONDARY,
 		.page_size = WIRE_PAGE,
-		.features = WIRE_FEATURE_LZ4,
+		.features = WIRE_FEATURES,
 		.generation = v->generation + (s->stage == STAGE_TAKE),
 		.staging = staging_capacity(s->staging),
 		.committed = v->committed,
@@ -193,6 +193,20 @@ static void commit(struct secondary *s)
 			   staging_view(s->staging)->committed);
 }
 
+/* A page of the standby is not what the primary sent last: somebody of this
+ * host wrote to it.  Nothing is committed, nothing is lost. */
+static void ask_again(struct secondary *s)
+{
+	struct wire_again a;
+
+	receive_again(s->receive, &a);
+	report_say(s->report, REPORT_INFO, "again",
+		   "frame %#" PRIx64 " of the standby was changed here: checkpoint %" PRIu64 " is to come again",
+		   a.gfn, a.epoch);
+	if (peer_send(&s->peer, WIRE_AGAIN, &a, sizeof(a)))
+		secondary_break(s, EIO, "AGAIN could not be sent");
+}
+
 /* 0: @type may be received now. */
 static int admit(struct secondary *s, int type)
 {
@@ -243,6 +257,9 @@ static void hear_data(struct secondary *s, int type, const void *bytes,
 	}
 	case RECEIVE_STAGED:
 		commit(s);
+		break;
+	case RECEIVE_AGAIN:
+		ask_again(s);
 		break;
 	default:
 		secondary_break(s, errno, "%s", receive_why(s->receive));

@@ -6,6 +6,7 @@
 
 #include "replicator/codec.h"
 #include "replicator/digest.h"
+#include "replicator/known.h"
 #include "replicator/link.h"
 #include "replicator/outbox.h"
 
@@ -28,8 +29,14 @@ static_assert((int)OUTBOX_DIGEST == (int)WIRE_DIGEST, "one digest");
 struct sender {
 	struct outbox *outbox;
 	struct codec *codec;
+	struct known *known;
 	struct digest *digest;
 	uint64_t features;
+	size_t cache;		/* pages */
+	uint64_t started;	/* epoch that is on its way; 0 none */
+	uint64_t memory;	/* epoch that .known is exactly; 0 none */
+	struct codec_stats before;	/* of codecs that are no more */
+	uint64_t again;
 	enum sender_step step;
 	uint64_t page;		/* next of the checkpoint's */
 	uint64_t state;		/* next byte */
@@ -41,13 +48,14 @@ static_assert(CODEC_BATCH_ROOM >= sizeof(struct wire_head) +
 		      sizeof(struct wire_state) + WIRE_CHUNK_MAX,
 	      "every message fits");
 
-struct sender *sender_new(struct outbox *o)
+struct sender *sender_new(struct outbox *o, size_t cache)
 {
 	struct sender *s = calloc(1, sizeof(*s));
 
 	if (!s)
 		return NULL;
 	s->outbox = o;
+	s->cache = cache;
 	s->digest = digest_new();
 	if (!s->digest) {
 		free(s);
@@ -62,19 +70,60 @@ void sender_free(struct sender *s)
 	if (!s)
 		return;
 	codec_free(s->codec);
+	known_free(s->known);
 	digest_free(s->digest);
 	free(s);
 }
 
+static void forget(struct sender *s)
+{
+	s->memory = 0;
+	if (s->known)
+		known_forget(s->known);
+}
+
+static void add_stats(struct codec_stats *to, const struct codec_stats *s)
+{
+	to->zero += s->zero;
+	to->same += s->same;
+	to->delta += s->delta;
+	to->lz4 += s->lz4;
+	to->raw += s->raw;
+	to->bytes += s->bytes;
+}
+
+/* A codec for these features, which are those of a connection. */
+static int equip(struct sender *s, uint64_t features)
+{
+	bool refer = features & WIRE_FEATURE_REFER;
+
+	if (s->codec && s->features == features)
+		return 0;
+	forget(s);
+	if (s->codec)
+		add_stats(&s->before, codec_stats(s->codec));
+	codec_free(s->codec);
+	s->codec = NULL;
+	if (refer && !s->known)
+		s->known = known_new(known_seed(outbox_facts(s->outbox)->session),
+				     s->cache);
+	if (refer && !s->known)
+		return -1;
+	s->codec = codec_new(features, refer ? s->known : NULL);
+	s->features = features;
+	return s->codec ? 0 : -1;
+}
+
 int sender_start(struct sender *s, uint64_t features)
 {
-	if (!s->codec || s->features != features) {
-		codec_free(s->codec);
-		s->codec = codec_new(features);
-		if (!s->codec)
-			return -1;
-		s->features = features;
-	}
+	const struct outbox_checkpoint *c = outbox_checkpoint(s->outbox);
+
+	if (equip(s, features))
+		return -1;
+	if (s->started || c->cause == WIRE_CAUSE_FIRST)
+		forget(s);
+	codec_next(s->codec);
+	s->started = c->epoch;
 	s->step = SEND_BEGIN;
 	s->page = 0;
 	s->state = 0;
@@ -83,10 +132,36 @@ int sender_start(struct sender *s, uint64_t features)
 	return 0;
 }
 
+void sender_committed(struct sender *s)
+{
+	uint64_t epoch = outbox_checkpoint(s->outbox)->epoch;
+
+	if (s->started != epoch || sender_busy(s) || !s->known) {
+		sender_stop(s);
+		return;
+	}
+	s->memory = epoch;
+	s->started = 0;
+}
+
 void sender_stop(struct sender *s)
 {
 	s->step = SEND_NOTHING;
 	s->ready = 0;
+	s->started = 0;
+	forget(s);
+}
+
+int sender_again(struct sender *s, uint64_t gfn)
+{
+	if (!s->started || sender_busy(s) || !s->memory) {
+		errno = EPROTO;
+		return -1;
+	}
+	known_exclude(s->known, gfn);
+	s->again++;
+	sender_stop(s);
+	return 0;
 }
 
 bool sender_busy(const struct sender *s)
@@ -110,6 +185,7 @@ static void make_begin(struct sender *s)
 		.guest_time = c->guest_time,
 		.clock = c->clock,
 		.pages = c->pages,
+		.codec_state = s->memory,
 		.parts = 1,
 		.cause = c->cause,
 	};
@@ -217,4 +293,15 @@ int sender_run(struct sender *s, struct link *l, bool to_end)
 		if (make(s))
 			return -1;
 	}
+}
+
+void sender_figures(const struct sender *s, struct sender_figures *out)
+{
+	*out = (struct sender_figures){
+		.codec = s->before,
+		.memory = s->known ? known_bytes(s->known) : 0,
+		.again = s->again,
+	};
+	if (s->codec)
+		add_stats(&out->codec, codec_stats(s->codec));
 }

@@ -6,6 +6,7 @@
 #define KEMARI_STATUS_H
 
 #include "libxc-ext/platform.h"
+#include "replicator/sender.h"
 #include "replicator/stats.h"
 
 #include <stdbool.h>
@@ -55,6 +56,7 @@ struct status {
 	unsigned int rings, fenced;	/* of disks and network cards; those
 					 * whose requests are output */
 	struct stats_summary stats;
+	struct sender_figures sent;	/* in checkpoints; by a primary */
 };
 
 /** status_state_str() - "protected" and so on */

@@ -12,6 +12,8 @@
 #include "replicator/status.h"
 #include "replicator/status_print.h"
 
+#define MIB (1 << 20)
+
 static const char *role_str(enum platform_role role)
 {
 	static const char *const name[] = {
@@ -79,6 +81,21 @@ static void add_stats(struct json_object *o, const struct stats_summary *t)
 	add_real(o, "commit_ms_p99", t->commit_ms_p99);
 }
 
+static void add_sent(struct json_object *o, const struct sender_figures *f)
+{
+	struct json_object *pages = json_object_new_object();
+
+	add_u64(pages, "zero", f->codec.zero);
+	add_u64(pages, "same", f->codec.same);
+	add_u64(pages, "delta", f->codec.delta);
+	add_u64(pages, "lz4", f->codec.lz4);
+	add_u64(pages, "raw", f->codec.raw);
+	json_object_object_add(o, "pages", pages);
+	add_u64(o, "pages_bytes", f->codec.bytes);
+	add_u64(o, "codec_memory", f->memory);
+	add_u64(o, "sent_again", f->again);
+}
+
 char *status_json(const struct status *s, const struct status_facts *f)
 {
 	struct json_object *o = json_object_new_object();
@@ -111,6 +128,7 @@ char *status_json(const struct status *s, const struct status_facts *f)
 	add_u64(o, "rings", s->rings);
 	add_u64(o, "rings_fenced", s->fenced);
 	add_stats(o, &s->stats);
+	add_sent(o, &s->sent);
 	if (asprintf(&text, "%s\n", json_object_to_json_string_ext(o,
 			JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED)) < 0)
 		text = NULL;
@@ -131,6 +149,19 @@ static void print_causes(FILE *out, const struct stats_summary *t)
 		before = ", ";
 	}
 	fprintf(out, "\n");
+}
+
+static void print_sent(FILE *out, const struct sender_figures *f)
+{
+	const struct codec_stats *c = &f->codec;
+	uint64_t pages = c->zero + c->same + c->delta + c->lz4 + c->raw;
+
+	fprintf(out, "  pages         zero %" PRIu64 ", same %" PRIu64
+		", delta %" PRIu64 ", lz4 %" PRIu64 ", raw %" PRIu64 "\n"
+		"  sent          %.1f MiB for %.1f MiB of pages, codec's "
+		"memory %.1f MiB\n", c->zero, c->same, c->delta, c->lz4,
+		c->raw, (double)c->bytes / MIB, (double)pages * WIRE_PAGE / MIB,
+		(double)f->memory / MIB);
 }
 
 char *status_text(const struct status *s, const struct status_facts *f)
@@ -168,6 +199,8 @@ char *status_text(const struct status *s, const struct status_facts *f)
 			t->pause_ms_p99, t->commit_ms_p50, t->commit_ms_p99);
 	if (s->role == PLATFORM_PRIMARY && t->checkpoints)
 		print_causes(out, t);
+	if (s->role == PLATFORM_PRIMARY && t->checkpoints)
+		print_sent(out, &s->sent);
 	if (s->rings)
 		fprintf(out, "  rings         %u, %u of them fenced; %" PRIu64
 			" events were no output\n"

@@ -36,6 +36,7 @@ static_assert(sizeof(struct wire_ckpt_begin) == 104, "wire layout is frozen");
 static_assert(sizeof(struct wire_state) == 16, "wire layout is frozen");
 static_assert(sizeof(struct wire_ckpt_end) == 64, "wire layout is frozen");
 static_assert(sizeof(struct wire_ack) == 96, "wire layout is frozen");
+static_assert(sizeof(struct wire_again) == 24, "wire layout is frozen");
 static_assert(sizeof(struct wire_end) == 24, "wire layout is frozen");
 static_assert(sizeof(struct wire_end_ack) == 16, "wire layout is frozen");
 static_assert(sizeof(struct wire_alone) == 16, "wire layout is frozen");
@@ -145,13 +146,30 @@ static int check_shell_result(const uint8_t *body, size_t len, char *why)
 	return 0;
 }
 
+static bool length_fits(const struct wire_page *p)
+{
+	switch (p->encoding) {
+	case WIRE_ZERO:
+		return !p->length;
+	case WIRE_RAW:
+		return p->length == WIRE_PAGE;
+	case WIRE_LZ4:
+		return p->length && p->length < WIRE_PAGE;
+	case WIRE_SAME:
+		return p->length == WIRE_HASH;
+	case WIRE_DELTA:
+		return p->length > WIRE_HASH && p->length < WIRE_PAGE;
+	default:
+		return false;
+	}
+}
+
 static int check_batch(const uint8_t *body, size_t len, char *why)
 {
 	struct wire_batch b;
 	struct wire_page p;
 	size_t at = sizeof(b), pad;
 	uint32_t i;
-	bool fits;
 
 	memcpy(&b, body, sizeof(b));
 	if (!b.count || b.count > WIRE_BATCH_MAX)
@@ -163,11 +181,7 @@ static int check_batch(const uint8_t *body, size_t len, char *why)
 				   b.count);
 		memcpy(&p, body + at, sizeof(p));
 		at += sizeof(p);
-		fits = p.encoding == WIRE_ZERO ? !p.length :
-		       p.encoding == WIRE_RAW ? p.length == WIRE_PAGE :
-		       p.encoding == WIRE_LZ4 ? p.length &&
-						p.length < WIRE_PAGE : false;
-		if (p.zero || !fits)
+		if (p.zero || !length_fits(&p))
 			return bad(why, "batch: gfn %#" PRIx64 ": length %u "
 				   "does not go with encoding %u", p.gfn,
 				   p.length, p.encoding);
@@ -199,9 +213,10 @@ static int check_ckpt_begin(const uint8_t *body, size_t len, char *why)
 	if (b.part || b.parts != 1)
 		return bad(why, "checkpoint %" PRIu64 ": part %u of %u: only "
 			   "0 of 1 is known", b.epoch, b.part, b.parts);
-	if (b.codec_state)
+	if (b.codec_state && b.codec_state != b.previous)
 		return bad(why, "checkpoint %" PRIu64 ": codec state %" PRIu64
-			   " is not 0", b.epoch, b.codec_state);
+			   " is neither 0 nor the epoch before, %" PRIu64,
+			   b.epoch, b.codec_state, b.previous);
 	if (b.cause < WIRE_CAUSE_FIRST || b.cause > WIRE_CAUSE_GATE ||
 	    b.zero)
 		return bad(why, "checkpoint %" PRIu64 ": cause %u is unknown",
@@ -279,6 +294,7 @@ static const struct rule rules[] = {
 			 check_any },
 	[WIRE_CKPT_END] = { "CKPT_END", FIXED(wire_ckpt_end), check_any },
 	[WIRE_ACK] = { "ACK", FIXED(wire_ack), check_any },
+	[WIRE_AGAIN] = { "AGAIN", FIXED(wire_again), check_any },
 	[WIRE_END] = { "END", FIXED(wire_end), check_end },
 	[WIRE_END_ACK] = { "END_ACK", FIXED(wire_end_ack), check_end_ack },
 	[WIRE_ALONE] = { "ALONE", FIXED(wire_alone), check_any },

@@ -22,6 +22,7 @@ enum {
 	WIRE_COMPATIBLE = 1,	/* lowest version this end still speaks */
 
 	WIRE_DIGEST = 32,	/* bytes; digest.h */
+	WIRE_HASH = 16,		/* bytes; XXH3 128 of a page, known.h */
 	WIRE_NAME_MAX = 64,	/* guest's name, NUL included */
 	WIRE_TEXT_MAX = 1024,	/* sentence, NUL included */
 	WIRE_PAGE = 4096,
@@ -59,6 +60,7 @@ enum wire_type {
 	WIRE_STATE = 34,	/* P  part of the state's records */
 	WIRE_CKPT_END = 35,	/* P  counts and digest */
 	WIRE_ACK = 36,		/*  S committed, applied */
+	WIRE_AGAIN = 37,	/*  S a page referred to what is not here */
 
 	WIRE_END = 48,		/* P  the session is over for good */
 	WIRE_END_ACK = 49,	/*  S claim given up, shell destroyed */
@@ -82,6 +84,8 @@ enum wire_role { WIRE_PRIMARY = 1, WIRE_SECONDARY = 2 };
 /* Feature bits; used is what both ends offer. */
 enum {
 	WIRE_FEATURE_LZ4 = 1,
+	WIRE_FEATURE_REFER = 2,	/* SAME, DELTA (with LZ4), AGAIN */
+	WIRE_FEATURES = WIRE_FEATURE_LZ4 | WIRE_FEATURE_REFER,
 };
 
 struct wire_hello {
@@ -173,6 +177,11 @@ enum wire_encoding {
 	WIRE_RAW = 1,		/* .length WIRE_PAGE */
 	WIRE_LZ4 = 2,		/* LZ4 block of WIRE_PAGE bytes; .length 1 to
 				 * WIRE_PAGE - 1 */
+	WIRE_SAME = 3,		/* as in the checkpoint before: .length
+				 * WIRE_HASH, hash of it */
+	WIRE_DELTA = 4,		/* hash of the page in the checkpoint before,
+				 * then an LZ4 block of the two pages' XOR;
+				 * .length WIRE_HASH + 1 to WIRE_PAGE - 1 */
 };
 
 /* Followed by .length bytes and zeroes up to a multiple of 8. */
@@ -203,7 +212,8 @@ struct wire_ckpt_begin {
 	uint64_t guest_time;	/* guest system time while stopped, ns */
 	uint64_t clock;		/* sender's at that moment, ns */
 	uint64_t pages;
-	uint64_t codec_state;	/* number of the codec's memory; 0 none */
+	uint64_t codec_state;	/* 0: no page refers to the one before; else
+				 * .previous: pages may */
 	uint32_t part;		/* 0 */
 	uint32_t parts;		/* 1 */
 	uint32_t cause;		/* enum wire_cause */
@@ -234,6 +244,13 @@ struct wire_ack {
 	uint64_t verify_ns;	/* CKPT_END to commit */
 	uint64_t apply_ns;	/* of the last one applied */
 	uint64_t clock;		/* sender's, ns */
+};
+
+/* In place of an ACK: nothing was committed. */
+struct wire_again {
+	uint64_t generation;
+	uint64_t epoch;		/* of the checkpoint to be sent again */
+	uint64_t gfn;		/* the first page that could not be made */
 };
 
 enum wire_reason {

@@ -49,6 +49,7 @@ enum {
 	DOMID = 7,
 	GUEST_PAGES = 64,
 	CKPT_PAGES = 96,	/* room of outbox and staging */
+	CODEC_PAGES = 32,	/* kept by the codec: less than are used */
 	STATE_ROOM = 64 << 10,
 };
 
@@ -107,6 +108,9 @@ struct engine {
 	sigjmp_buf kill;
 	struct side *running;	/* whose code may be killed now */
 };
+
+/* Pages that all primaries of this program have sent, by encoding. */
+static struct codec_stats engine_sent;
 
 /* --- faults and kills -------------------------------------------------------- */
 
@@ -251,8 +255,13 @@ static inline void engine_connect(struct engine *e)
 
 static inline void engine_a_die(struct engine *e)
 {
+	struct status s;
+
 	if (!e->primary)
 		return;
+	primary_status(e->primary, &s);
+	engine_sent.same += s.sent.codec.same;
+	engine_sent.delta += s.sent.codec.delta;
 	e->outcome = primary_outcome(e->primary);
 	primary_free(e->primary);
 	e->primary = NULL;
@@ -301,6 +310,7 @@ static inline int engine_a_born(struct engine *e)
 	c.silence = 20 * MS;
 	c.settle_bound = 5 * MS;
 	c.drain_bound = 5 * MS;
+	c.codec_cache = CODEC_PAGES;
 	memset(c.session, 0x5a, sizeof(c.session));
 	e->primary = primary_new(e->a.platform, e->a.gate, e->outbox, &c,
 				 &e->a.report);
@@ -618,6 +628,17 @@ static inline int engine_start(struct engine *e)
 	r = primary_start(e->primary);
 	e->running = NULL;
 	return r;
+}
+
+/** engine_assert_refers() - Pages that refer to others were under way: what
+ *			     was tested was tested with them */
+static inline void engine_assert_refers(uint64_t least)
+{
+	print_message("%llu pages as before, %llu by what changed\n",
+		      (unsigned long long)engine_sent.same,
+		      (unsigned long long)engine_sent.delta);
+	assert_true(engine_sent.same >= least && engine_sent.delta >= least);
+	engine_sent = (struct codec_stats){ 0 };
 }
 
 static inline void engine_assert_sound(struct engine *e)

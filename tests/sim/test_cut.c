@@ -129,6 +129,7 @@ static void test_power(void **state)
 	(void)state;
 	for (uint64_t seed = 1; seed <= 2; seed++)
 		every_message(seed, power_goes_too);
+	engine_assert_refers(100);
 }
 
 /* No full copy is needed once there was a commit, and none is wasted. */
@@ -137,6 +138,7 @@ static void test_resume(void **state)
 	(void)state;
 	for (uint64_t seed = 3; seed <= 4; seed++)
 		every_message(seed, link_comes_back);
+	engine_assert_refers(100);
 }
 
 int main(void)

@@ -78,6 +78,7 @@ static void test_sender(void **state)
 		n++;
 	print_message("%llu kills\n", (unsigned long long)n);
 	assert_true(n >= 100);
+	engine_assert_refers(n);
 }
 
 static bool kill_receiver(uint64_t n)
@@ -107,6 +108,7 @@ static void test_receiver(void **state)
 		n++;
 	print_message("%llu kills\n", (unsigned long long)n);
 	assert_true(n >= 100);
+	engine_assert_refers(n);
 }
 
 static bool standby_gone(struct engine *e)

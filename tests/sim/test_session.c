@@ -70,6 +70,31 @@ static void test_power_cut(void **state)
 	}
 }
 
+/* Somebody on the standby's host writes to a page that the guest changes all
+ * the time: that page is not made from a wrong one, and no copy is needed. */
+static void test_foreign_page(void **state)
+{
+	struct engine *e = protected_guest(13);
+	struct gfn_range range[8];
+	size_t n = 8;
+	uint8_t *page;
+
+	(void)state;
+	assert_int_equal(e->b.platform->ops->ranges(e->b.platform, range, &n),
+			 0);
+	page = e->b.platform->ops->page_rw(e->b.platform, range[0].first);
+	for (int i = 0; i < 10; i++) {
+		page[100 + i] ^= 1;
+		engine_run(e, 3 * MS);
+		assert_int_equal(primary_view(e).state, STATUS_PROTECTED);
+	}
+	assert_int_equal(primary_view(e).sent.again, 1);
+	assert_int_equal(primary_view(e).stats.resyncs, 0);
+	assert_int_equal(e->connections, 1);
+	cut_power(e);
+	expect_take_over(e);
+}
+
 /* Figures that people see are there and plausible. */
 static void test_status(void **state)
 {
@@ -530,6 +555,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_power_cut),
+		cmocka_unit_test(test_foreign_page),
 		cmocka_unit_test(test_status),
 		cmocka_unit_test(test_unprotect),
 		cmocka_unit_test(test_resume),

@@ -68,6 +68,10 @@ static void test_recorded(void **state)
 	standby_sha(e->b.platform, sha);
 	reader_expect_hex("memory_sha256", sha, sizeof(sha));
 	reader_expect("RESUME", "1");
+	/* Pages that refer to others were among them. */
+	assert_non_null(strstr(reader_answer, "\"delta\": "));
+	assert_null(strstr(reader_answer, "\"same\": 0,"));
+	assert_null(strstr(reader_answer, "\"delta\": 0"));
 	engine_free(e);
 }
 

@@ -90,6 +90,64 @@ def xxh64(data):
     return h ^ (h >> 32)
 
 
+# --- XXH3, 128 bits, of a page: only its branch for long inputs --------------------
+
+SECRET = bytes.fromhex(
+    "b8fe6c3923a44bbe7c01812cf721ad1cded46de9839097db7240a4a4b7b3671f"
+    "cb79e64eccc0e578825ad07dccff7221b8084674f743248ee03590e6813a264c"
+    "3c2852bb91c300cb88d0658b1b532ea371644897a20df94e3819ef46a9deacd8"
+    "a8fa763fe39c343ff9dcbbc7c70b4f1d8a51e04bcdb45931c89f7ec9d9787364"
+    "eac5ac8334d3ebc3c581a0fffa1363eb170ddd51b7f0da49d316552629d4689e"
+    "2b16be587d47a1fc8ff8b8d17ad031ce45cb3a8f95160428afd7fbcabb4b407e")
+
+W1, W2, W3 = 0x9E3779B1, 0x85EBCA77, 0xC2B2AE3D
+
+
+def fold(a, b):
+    return (a * b & MASK) ^ (a * b >> 64)
+
+
+def merge(acc, secret, start):
+    words = struct.unpack("<8Q", secret)
+    h = start + sum(fold(acc[i] ^ words[i], acc[i + 1] ^ words[i + 1])
+                    for i in (0, 2, 4, 6)) & MASK
+    h = (h ^ (h >> 37)) * 0x165667919E3779F9 & MASK
+    return h ^ (h >> 32)
+
+
+def xxh3_128(data, seed):
+    """Its 16 bytes on the wire: the low half, then the high one."""
+    secret = b"".join(
+        struct.pack("<2Q", (a + seed) & MASK, (b - seed) & MASK)
+        for a, b in struct.iter_unpack("<2Q", SECRET))
+    acc = [W3, P1, P2, P3, P4, W2, P5, W1]
+
+    def stripe(at, key_at):
+        words = struct.unpack_from("<8Q", data, at)
+        keys = struct.unpack_from("<8Q", secret, key_at)
+        for i in range(8):
+            k = words[i] ^ keys[i]
+            acc[i ^ 1] = acc[i ^ 1] + words[i] & MASK
+            acc[i] = acc[i] + (k & 0xFFFFFFFF) * (k >> 32) & MASK
+
+    def scramble():
+        keys = struct.unpack_from("<8Q", secret, 192 - 64)
+        for i in range(8):
+            a = acc[i] ^ (acc[i] >> 47) ^ keys[i]
+            acc[i] = a * W1 & MASK
+
+    per_block = (192 - 64) // 8
+    for n in range((len(data) - 1) // 64):
+        stripe(n * 64, n % per_block * 8)
+        if n % per_block == per_block - 1:
+            scramble()
+    stripe(len(data) - 64, 192 - 64 - 7)
+    return struct.pack(
+        "<2Q", merge(acc, secret[11:75], len(data) * P1 & MASK),
+        merge(acc, secret[192 - 64 - 11:192 - 11],
+              ~(len(data) * P2) & MASK))
+
+
 # --- LZ4 block, from its description ----------------------------------------------
 
 def lz4_block(data, size):
@@ -142,7 +200,27 @@ def text(field, what):
     return head.decode("utf-8", "replace")
 
 
-def pages_of(body):
+def referring(gfn, encoding, data, before):
+    """A page made from the same frame in the checkpoint before."""
+    old = before.pages.get(gfn)
+    need(old is not None, f"batch: gfn {gfn:#x} refers to nothing")
+    need(xxh3_128(old, before.seed) == data[:16],
+         f"batch: gfn {gfn:#x} refers to another page")
+    if encoding == 3:
+        return old
+    xor = lz4_block(data[16:], PAGE)
+    return (int.from_bytes(xor, "little") ^
+            int.from_bytes(old, "little")).to_bytes(PAGE, "little")
+
+
+class Before:
+    """What pages of a checkpoint may refer to."""
+
+    def __init__(self, pages, seed):
+        self.pages, self.seed = pages, seed
+
+
+def pages_of(body, before=None, kinds=None):
     """(of, round, [(gfn, bytes)]) of a batch."""
     of, count, rnd = struct.unpack_from("<QII", body)
     need(1 <= count <= 256, f"batch: count {count}")
@@ -163,13 +241,23 @@ def pages_of(body):
         elif encoding == 1:
             need(length == PAGE, f"batch: raw page of {length}")
             page = data
-        else:
-            need(encoding == 2 and 0 < length < PAGE,
-                 f"batch: encoding {encoding}, length {length}")
+        elif encoding == 2:
+            need(0 < length < PAGE, f"batch: LZ4 page of {length}")
             page = lz4_block(data, PAGE)
+        else:
+            need((encoding == 3 and length == 16) or
+                 (encoding == 4 and 16 < length < PAGE),
+                 f"batch: encoding {encoding}, length {length}")
+            need(before, f"batch: gfn {gfn:#x} refers, codec state is 0")
+            page = referring(gfn, encoding, data, before)
+        if kinds is not None:
+            kinds[KINDS[encoding]] += 1
         pages.append((gfn, page))
     need(at == len(body), "batch: bytes after the last page")
     return of, rnd, pages
+
+
+KINDS = ("zero", "raw", "lz4", "same", "delta")
 
 
 def records_of(data):
@@ -228,6 +316,9 @@ class Stream:
         self.copied = self.paired = False
         self.copy = self.ckpt = self.shell = None
         self.greeted = False
+        self.seed = 0
+        self.codec = 0      # epoch that pages may refer to; 0 none
+        self.kinds = dict.fromkeys(KINDS, 0)
 
     def message(self, kind, body, total):
         name = TYPES[kind][0]
@@ -247,7 +338,8 @@ class Stream:
         need(self.guest in (None, guest), "HELLO: another guest")
         self.guest, self.name = guest, name
         # A new connection: what was under way is dropped.
-        self.greeted, self.copied = True, False
+        self.greeted, self.copied, self.codec = True, False, 0
+        self.seed, = struct.unpack_from("<Q", body, 80)
         self.copy = self.ckpt = self.shell = None
 
     def take_error(self, body, _):
@@ -269,7 +361,7 @@ class Stream:
         self.copy = {"number": number, "pages": 0, "round": 1,
                      "chain": Chain(bytes(32))}
         self.copied = self.paired = False
-        self.memory = {}
+        self.memory, self.codec = {}, 0
         self.copy["chain"].add(total)
 
     def take_copy(self, body, total):
@@ -299,7 +391,7 @@ class Stream:
         need(not self.copy and not self.ckpt, f"{what}: place")
         need(self.copied or self.paired, f"{what}: no copy before it")
         need(epoch > previous, f"{what}: does not follow {previous}")
-        need((part, parts, codec, zero) == (0, 1, 0, 0), f"{what}: reserved")
+        need((part, parts, zero) == (0, 1, 0), f"{what}: reserved")
         need(1 <= cause <= 7 and (cause == 1) == self.copied,
              f"{what}: cause {cause}")
         # A checkpoint that was sent and not acknowledged comes again.
@@ -308,17 +400,22 @@ class Stream:
             again = self.checkpoints.pop()
             self.committed, self.digest, self.memory, self.state = \
                 again["before"]
+            self.codec = 0
+        need(codec in (0, self.codec), f"{what}: codec state {codec}, "
+             f"not 0 or {self.codec}")
         need(body[24:56] == self.digest, f"{what}: digest of the one before")
         need(self.copied or previous == self.committed,
              f"{what}: follows {previous}, not {self.committed}")
+        before = Before(self.memory, self.seed) if codec else None
         self.ckpt = {"epoch": epoch, "cause": cause, "announced": pages,
+                     "before": before,
                      "guest_time": guest_time, "pages": [], "state": b"",
                      "chain": Chain(self.digest)}
         self.ckpt["chain"].add(total)
 
     def take_pages(self, body, total):
         need(self.ckpt, "PAGES: place")
-        of, rnd, pages = pages_of(body)
+        of, rnd, pages = pages_of(body, self.ckpt["before"], self.kinds)
         need(of == self.ckpt["epoch"] and rnd == 0, f"PAGES: of {of}")
         self.ckpt["pages"] += pages
         self.ckpt["chain"].add(total)
@@ -354,6 +451,7 @@ class Stream:
              "pages": len(c["pages"]), "records": len(self.state),
              "digest": self.digest.hex(), "before": before})
         self.paired, self.copied, self.ckpt = True, False, None
+        self.codec = self.committed
 
     def take_end(self, body, _):
         reason, zero = struct.unpack_from("<2I", body, 16)
@@ -361,7 +459,7 @@ class Stream:
         self.end = reason
 
     def take_alone(self, _body, _):
-        self.paired = False
+        self.paired, self.codec = False, 0
 
     def take_shell(self, body, _):
         _, total, offset = struct.unpack_from("<3Q", body)
@@ -381,7 +479,7 @@ class Stream:
         for gfn in sorted(self.memory):
             image.update(struct.pack("<Q", gfn) + self.memory[gfn])
         return {"guest": self.guest, "messages": self.counts,
-                "bytes": self.encoded, "frames": len(self.memory),
+                "bytes": self.encoded, "pages": self.kinds, "frames": len(self.memory),
                 "committed": self.committed, "digest": self.digest.hex(),
                 "memory_sha256": image.hexdigest(), "end": self.end,
                 "records": [[k, i, d.hex()] for k, _, i, d in self.state

@@ -6,9 +6,14 @@
  * memory may be shared with a parent process, and a recorded session (shell,
  * copy, checkpoints) made with the real encoder, next to what the standby must
  * look like after each checkpoint.
+ *
+ * In a session that repeats, each checkpoint has the same pages: one as it was,
+ * some changed in places, some new.  If it refers, they are sent so.
  */
 #ifndef TESTS_SESSION_H
 #define TESTS_SESSION_H
+
+#define SESSION "a test session"
 
 #include <assert.h>
 #include <setjmp.h>
@@ -27,6 +32,7 @@
 #include "libxc-ext/records.h"
 #include "replicator/codec.h"
 #include "replicator/digest.h"
+#include "replicator/known.h"
 #include "replicator/receive.h"
 #include "replicator/staging.h"
 #include "replicator/wire.h"
@@ -108,6 +114,9 @@ struct stream {
 	uint8_t memory[CKPTS + 1][PAGES * WIRE_PAGE];	/* after each */
 	uint8_t digest[CKPTS + 1][WIRE_DIGEST];
 	struct digest *chain;
+	bool repeats, refers;
+	struct known *known;
+	struct codec *codec;
 };
 
 static inline const uint8_t *message(const struct stream *s, unsigned int i)
@@ -192,7 +201,8 @@ static inline void stream_batch(struct stream *s, enum wire_type type,
 				uint64_t of, const uint8_t *memory,
 				const unsigned int *index, unsigned int n)
 {
-	struct codec *c = codec_new(WIRE_FEATURE_LZ4);
+	struct codec *c = type == WIRE_COPY ?
+		codec_new(WIRE_FEATURE_LZ4, NULL) : s->codec;
 	uint8_t *at = s->bytes + s->used;
 	unsigned int i;
 
@@ -202,7 +212,8 @@ static inline void stream_batch(struct stream *s, enum wire_type type,
 					   memory + index[i] * WIRE_PAGE), 0);
 	stream_added(s, codec_finish(c));
 	digest_add(s->chain, at);
-	codec_free(c);
+	if (type == WIRE_COPY)
+		codec_free(c);
 }
 
 static inline void stream_copy(struct stream *s)
@@ -253,6 +264,15 @@ static inline size_t state_len(uint64_t epoch)
 	       (epoch == 1 ? sizeof(struct record_head) + 8 : 0);
 }
 
+/* As it was, or with some bytes changed, or new. */
+static inline void change_page(uint8_t *page, uint64_t epoch, unsigned int i)
+{
+	if (epoch == 1 || i > 2)
+		fill_page(page, (unsigned int)epoch * 100 + i);
+	else if (i)
+		memset(page + 100 * i, (int)(epoch * 10 + i), 40);
+}
+
 /* Checkpoint @epoch: DIRTY pages that differ, some more than once. */
 static inline void stream_ckpt(struct stream *s, uint64_t epoch)
 {
@@ -266,16 +286,23 @@ static inline void stream_ckpt(struct stream *s, uint64_t epoch)
 		.epoch = epoch, .pages = DIRTY, .state = state_len(epoch),
 		.messages = 5,
 	};
-	uint8_t *memory = s->memory[epoch];
+	uint8_t *memory = s->memory[epoch], *page;
 	unsigned int i, index[DIRTY];
 
 	s->ckpt[epoch] = s->n;
 	memcpy(memory, s->memory[epoch - 1], sizeof(s->memory[0]));
 	for (i = 0; i < DIRTY; i++) {
-		index[i] = (unsigned int)(epoch * 3 + i * 2) % PAGES;
-		fill_page(memory + index[i] * WIRE_PAGE,
-			  (unsigned int)epoch * 100 + i);
+		index[i] = (unsigned int)((s->repeats ? 1 : epoch) * 3 +
+					  i * 2) % PAGES;
+		page = memory + index[i] * WIRE_PAGE;
+		if (s->repeats)
+			change_page(page, epoch, i);
+		else
+			fill_page(page, (unsigned int)epoch * 100 + i);
 	}
+	if (s->refers && epoch > 1)
+		b.codec_state = b.previous;
+	codec_next(s->codec);
 	memcpy(b.digest, s->digest[epoch - 1], WIRE_DIGEST);
 	digest_start(s->chain, b.digest);
 	digest_add(s->chain, stream_put(s, WIRE_CKPT_BEGIN, &b, sizeof(b)));
@@ -288,11 +315,18 @@ static inline void stream_ckpt(struct stream *s, uint64_t epoch)
 	s->ckpt[epoch + 1] = s->n;
 }
 
-static inline struct stream *stream_new(void)
+static inline struct stream *stream_make(bool repeats, bool refers)
 {
+	static const uint8_t session[16] = SESSION;
 	struct stream *s = calloc(1, sizeof(*s));
 	uint64_t epoch;
 
+	s->repeats = repeats;
+	s->refers = refers;
+	if (refers)
+		s->known = known_new(known_seed(session), PAGES);
+	s->codec = codec_new(WIRE_FEATURES, s->known);
+	assert_non_null(s->codec);
 	s->bytes = malloc(1 << 20);
 	s->chain = digest_new();
 	stream_shell(s);
@@ -303,8 +337,15 @@ static inline struct stream *stream_new(void)
 	return s;
 }
 
+static inline struct stream *stream_new(void)
+{
+	return stream_make(false, false);
+}
+
 static inline void stream_free(struct stream *s)
 {
+	codec_free(s->codec);
+	known_free(s->known);
 	digest_free(s->chain);
 	free(s->bytes);
 	free(s);
@@ -355,7 +396,7 @@ static inline void standby_free(struct standby *s)
 /* One message, as a conductor would take it.  Return: as receive_message(). */
 static inline int standby_take(struct standby *s, const void *bytes, size_t len)
 {
-	static const uint8_t session[16] = "a test session", host[16] = "host";
+	static const uint8_t session[16] = SESSION, host[16] = "host";
 	char why[WIRE_WHY_MAX];
 	const void *records;
 	uint64_t generation;

@@ -14,7 +14,7 @@ static int run_reader(const struct stream *in, size_t end)
 	struct wire_hello h = {
 		.magic = WIRE_HELLO_MAGIC, .version = WIRE_VERSION,
 		.compatible = WIRE_COMPATIBLE, .role = WIRE_PRIMARY,
-		.page_size = WIRE_PAGE, .name = "demo",
+		.page_size = WIRE_PAGE, .session = SESSION, .name = "demo",
 	};
 	uint8_t hello[sizeof(struct wire_head) + sizeof(h)];
 	int fd = mkstemp(path), status;
@@ -29,16 +29,11 @@ static int run_reader(const struct stream *in, size_t end)
 	return status;
 }
 
-/* The same memory, digest and records, by another program. */
-static void test_same_understanding(void **state)
+static void expect_image(const struct stream *in)
 {
 	uint8_t image[PAGES * (8 + WIRE_PAGE)], sha[SHA256_DIGEST_LENGTH];
-	struct stream *in = stream_new();
 	uint64_t i, gfn;
 
-	(void)state;
-	if (run_reader(in, in->used))
-		fail_msg("%s", reader_answer);
 	for (i = 0; i < PAGES; i++) {
 		gfn = GFN0 + i;
 		memcpy(image + i * (8 + WIRE_PAGE), &gfn, 8);
@@ -47,10 +42,53 @@ static void test_same_understanding(void **state)
 	}
 	SHA256(image, sizeof(image), sha);
 	reader_expect_hex("memory_sha256", sha, sizeof(sha));
+}
+
+/* Change byte @at, which is in message @i, and make its sum right. */
+static void resum(struct stream *in, unsigned int i, size_t at)
+{
+	size_t len = message_len(in, i) - sizeof(struct wire_head);
+	uint8_t *body = malloc(len);
+
+	in->bytes[at] ^= 1;
+	memcpy(body, wire_body(message(in, i)), len);
+	wire_put(in->bytes + in->at[i], message_type(in, i), body, len);
+	free(body);
+}
+
+/* The same memory, digest and records, by another program. */
+static void test_same_understanding(void **state)
+{
+	struct stream *in = stream_new();
+
+	(void)state;
+	if (run_reader(in, in->used))
+		fail_msg("%s", reader_answer);
+	expect_image(in);
 	reader_expect_hex("digest", in->digest[CKPTS], WIRE_DIGEST);
 	reader_expect("committed", "3");
 	reader_expect("frames", "24");
 	assert_non_null(strstr(reader_answer, "6e6f646573"));	/* "nodes" stayed */
+	stream_free(in);
+}
+
+/* Pages that refer to the checkpoint before, too. */
+static void test_references(void **state)
+{
+	struct stream *in = stream_make(true, true);
+	size_t at = in->at[in->ckpt[2] + 1];
+
+	(void)state;
+	if (run_reader(in, in->used))
+		fail_msg("%s", reader_answer);
+	reader_expect("same", "2");
+	assert_null(strstr(reader_answer, "\"delta\": 0"));
+	expect_image(in);
+	/* Another hash in the first page of checkpoint 2, under a right sum. */
+	resum(in, in->ckpt[2] + 1, at + sizeof(struct wire_head) +
+	      sizeof(struct wire_batch) + sizeof(struct wire_page));
+	assert_int_equal(run_reader(in, in->used), 1);
+	assert_non_null(strstr(reader_answer, "refers to another page"));
 	stream_free(in);
 }
 
@@ -77,6 +115,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_same_understanding),
+		cmocka_unit_test(test_references),
 		cmocka_unit_test(test_refuses),
 	};
 

@@ -420,6 +420,137 @@ static void test_state_too_large(void **state)
 	stream_free(in);
 }
 
+/* --- pages that refer to the checkpoint before ------------------------------ */
+
+static void test_refers(void **state)
+{
+	struct stream *in = stream_make(true, true);
+	const struct codec_stats *did = codec_stats(in->codec);
+	struct standby s;
+
+	(void)state;
+	/* Some of each kind, or nothing is tested here. */
+	assert_int_equal(did->same, CKPTS - 1);
+	assert_true(did->delta >= CKPTS - 1);
+	standby_init(&s);
+	feed_applied(&s, in, 0, in->n);
+	expect(&s, in, CKPTS);
+	standby_free(&s);
+	stream_free(in);
+}
+
+/* A new connection, or a new life, has nothing that pages may refer to; the
+ * same checkpoint is taken if its pages stand for themselves. */
+static void test_refers_to_the_past(void **state)
+{
+	struct stream *in = stream_make(true, true);
+	struct stream *plain = stream_make(true, false);
+	struct standby s;
+	int killed;
+
+	(void)state;
+	assert_memory_equal(in->digest[1], plain->digest[1], WIRE_DIGEST);
+	for (killed = 0; killed < 2; killed++) {
+		standby_init(&s);
+		feed_applied(&s, in, 0, in->ckpt[2]);
+		if (killed) {
+			standby_detach(&s);
+			standby_attach(&s);
+		} else {
+			receive_reset(s.r);
+		}
+		assert_int_equal(take(&s, in, in->ckpt[2]), -1);
+		assert_int_equal(errno, EPROTO);
+		assert_non_null(strstr(receive_why(s.r), "codec state 1"));
+		feed_applied(&s, plain, plain->ckpt[2], plain->n);
+		expect(&s, plain, CKPTS);
+		standby_free(&s);
+	}
+	stream_free(plain);
+	stream_free(in);
+}
+
+/* What pages refer to has to be in memory: the one before is applied first. */
+static void test_refers_to_unapplied(void **state)
+{
+	struct stream *in = stream_make(true, true);
+	struct standby s;
+
+	(void)state;
+	standby_init(&s);
+	standby_feed(&s, in, 0, in->ckpt[2]);
+	assert_int_equal(take(&s, in, in->ckpt[2]), -1);
+	assert_int_equal(errno, ENOBUFS);
+	expect(&s, in, 1);
+	standby_free(&s);
+	stream_free(in);
+}
+
+/* Somebody wrote to the standby's memory: never a wrong page, and the
+ * checkpoint comes again. */
+static void test_foreign_page(void **state)
+{
+	struct stream *in = stream_make(true, true);
+	struct stream *plain = stream_make(true, false);
+	struct wire_again again;
+	struct standby s;
+	unsigned int i, page;
+	int event = 0;
+
+	(void)state;
+	/* 3: the page that stays as it was.  5: one that is changed. */
+	for (page = 3; page <= 5; page += 2) {
+		standby_init(&s);
+		feed_applied(&s, in, 0, in->ckpt[2]);
+		s.memory[page * WIRE_PAGE + 17] ^= 1;
+		for (i = in->ckpt[2]; i < in->ckpt[3]; i++) {
+			event = take(&s, in, i);
+			assert_true(event >= 0);
+		}
+		assert_int_equal(event, RECEIVE_AGAIN);
+		receive_again(s.r, &again);
+		assert_int_equal(again.epoch, 2);
+		assert_int_equal(again.generation, GENERATION);
+		assert_int_equal(again.gfn, GFN0 + page);
+		assert_int_equal(staging_view(s.st)->committed, 1);
+		assert_null(staging_pending(s.st));
+		/* Once more the same way it is refused. */
+		assert_int_equal(take(&s, in, in->ckpt[2]), -1);
+		feed_applied(&s, plain, plain->ckpt[2], plain->n);
+		expect(&s, plain, CKPTS);
+		standby_free(&s);
+	}
+	stream_free(plain);
+	stream_free(in);
+}
+
+/* Every byte of one, changed under a right sum. */
+static void test_changed_references(void **state)
+{
+	struct stream *in = stream_make(true, true);
+	unsigned int i, j;
+	struct standby s;
+	uint8_t byte;
+	size_t at;
+	int event;
+
+	(void)state;
+	for (i = in->ckpt[2]; i < in->ckpt[3]; i++) {
+		for (at = 0; at + 32 < message_len(in, i); at += 3) {
+			standby_init(&s);
+			feed_applied(&s, in, 0, i);
+			byte = message(in, i)[32 + at] ^ 0x81;
+			event = take_changed(&s, in, i, at, &byte, 1);
+			for (j = i + 1; event >= 0 && j < in->ckpt[3]; j++)
+				event = take(&s, in, j);
+			assert_int_equal(event, -1);
+			expect(&s, in, 1);
+			standby_free(&s);
+		}
+	}
+	stream_free(in);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -432,6 +563,11 @@ int main(void)
 		cmocka_unit_test(test_copied_does_not_last),
 		cmocka_unit_test(test_no_room),
 		cmocka_unit_test(test_state_too_large),
+		cmocka_unit_test(test_refers),
+		cmocka_unit_test(test_refers_to_the_past),
+		cmocka_unit_test(test_refers_to_unapplied),
+		cmocka_unit_test(test_foreign_page),
+		cmocka_unit_test(test_changed_references),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -59,6 +59,7 @@ static size_t samples(struct sample *out)
 	struct wire_end end = { .reason = WIRE_REASON_REBOOT };
 	struct wire_end_ack ended = { .reason = WIRE_REASON_REBOOT };
 	struct wire_alone alone = { .nonce = 9 };
+	struct wire_again again = { .epoch = 3, .gfn = 5 };
 	struct stream *s = stream_new();
 	size_t n = 0;
 	unsigned int i;
@@ -70,6 +71,7 @@ static size_t samples(struct sample *out)
 	out[n++] = make(WIRE_RESUME, &resume, sizeof(resume));
 	out[n++] = make(WIRE_COPY_ACK, &copied, sizeof(copied));
 	out[n++] = make(WIRE_ACK, &ack, sizeof(ack));
+	out[n++] = make(WIRE_AGAIN, &again, sizeof(again));
 	out[n++] = make(WIRE_END, &end, sizeof(end));
 	out[n++] = make(WIRE_END_ACK, &ended, sizeof(ended));
 	out[n++] = make(WIRE_ALONE, &alone, sizeof(alone));
@@ -115,7 +117,7 @@ static void test_all_types_pass(void **state)
 		if (!seen[type])
 			fail_msg("no sample of %s", wire_type_str(type));
 	}
-	assert_int_equal(known, 19);
+	assert_int_equal(known, 20);
 	free_samples(s, n);
 }
 
@@ -311,6 +313,10 @@ static void test_rules(void **state)
 	b.parts = 1;
 	b.codec_state = 5;
 	refused(WIRE_CKPT_BEGIN, &b, sizeof(b), "codec state 5");
+	b.codec_state = b.previous;
+	ok = make(WIRE_CKPT_BEGIN, &b, sizeof(b));
+	assert_int_equal(wire_check(ok.bytes, ok.len, why), WIRE_CKPT_BEGIN);
+	free(ok.bytes);
 	b.codec_state = 0;
 	b.cause = 77;
 	refused(WIRE_CKPT_BEGIN, &b, sizeof(b), "cause 77");
@@ -363,8 +369,16 @@ static void test_batches(void **state)
 	refused(WIRE_PAGES, body, n, "count 0");
 	n = batch_of(body, WIRE_BATCH_MAX + 1, WIRE_ZERO, 0, 0);
 	refused(WIRE_PAGES, body, n, "count 257");
-	n = batch_of(body, 1, 3, 0, 0);
-	refused(WIRE_PAGES, body, n, "encoding 3");
+	n = batch_of(body, 1, 5, 0, 0);
+	refused(WIRE_PAGES, body, n, "encoding 5");
+	n = batch_of(body, 1, WIRE_SAME, WIRE_HASH - 1, WIRE_HASH);
+	refused(WIRE_PAGES, body, n, "length 15");
+	n = batch_of(body, 1, WIRE_SAME, WIRE_HASH + 1, WIRE_HASH + 8);
+	refused(WIRE_PAGES, body, n, "length 17");
+	n = batch_of(body, 1, WIRE_DELTA, WIRE_HASH, WIRE_HASH);
+	refused(WIRE_PAGES, body, n, "length 16");
+	n = batch_of(body, 1, WIRE_DELTA, WIRE_PAGE, WIRE_PAGE);
+	refused(WIRE_PAGES, body, n, "length 4096");
 	n = batch_of(body, 1, WIRE_ZERO, 8, 8);
 	refused(WIRE_PAGES, body, n, "length 8");
 	n = batch_of(body, 1, WIRE_RAW, 4095, 4096);
