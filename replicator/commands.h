@@ -15,5 +15,6 @@ int cmd_status(const struct options *o);	/* cmd_client.c */
 int cmd_unprotect(const struct options *o);
 int cmd_failover(const struct options *o);
 int cmd_pki(const struct options *o);		/* cmd_pki.c */
+int cmd_bench(const struct options *o);		/* cmd_bench.c */
 
 #endif

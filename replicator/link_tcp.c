@@ -439,6 +439,14 @@ struct link *link_tcp_new(struct event_base *base, struct transport *tr,
 	return &t->base;
 }
 
+int link_tcp_pace(struct link *l, uint64_t rate)
+{
+	uint64_t most = rate ? rate : UINT64_MAX;
+
+	return setsockopt(of(l)->tr->fd, SOL_SOCKET, SO_MAX_PACING_RATE, &most,
+			  sizeof(most));
+}
+
 struct link *link_tcp_connect(struct event_base *base, struct tls *tls,
 			      const char *address, char *why)
 {

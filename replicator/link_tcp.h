@@ -55,6 +55,12 @@ struct link *link_tcp_new(struct event_base *base, struct transport *tr,
  *			   CIPHER, peer NAME"; "" before the first byte */
 const char *link_tcp_transport(const struct link *l);
 
+/**
+ * link_tcp_pace() - Send no faster than @rate bytes/s, 0: as fast as it goes
+ * Return: 0, or -1 with errno
+ */
+int link_tcp_pace(struct link *l, uint64_t rate);
+
 struct link_listener;
 
 /**

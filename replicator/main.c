@@ -24,6 +24,9 @@ static const struct command commands[] = {
 	  "take over on the secondary, now" },
 	{ "pki", "DIR HOST [ADDRESS]...", "", false, false, 2, cmd_pki,
 	  "make certificates: of a CA in DIR, and of a host" },
+	{ "bench", "[--to HOST[:PORT] | --listen ADDR[:PORT]]", "tLzNarikSJ",
+	  false, false, 0, cmd_bench,
+	  "what would a link carry? needs no Xen and no guest" },
 };
 
 enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };

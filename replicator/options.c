@@ -13,7 +13,7 @@
 #include "replicator/options.h"
 #include "replicator/tls.h"
 
-enum kind { FLAG, NUMBER, TEXT, ADDRESS, POLICY };
+enum kind { FLAG, NUMBER, TEXT, ADDRESS, SERVE, POLICY };
 
 #define AT(member) offsetof(struct options, member)
 
@@ -65,6 +65,22 @@ static const struct opt {
 	  "pages kept, so that only what changed in them is sent" },
 	{ 'w', "unsafe-storage", FLAG, AT(unsafe_storage), 0, 0, NULL,
 	  "disks on any storage, fenced or not: data may be lost" },
+	{ 'L', "listen", SERVE, 0, 0, 0, "ADDR[:PORT]",
+	  "be the other end; uses the next port, too" },
+	{ 'z', "size", NUMBER, AT(bench_size_mib), BENCH_SIZE_MIB_MIN,
+	  BENCH_SIZE_MIB_MAX, "MIB", "memory of the guest" },
+	{ 'N', "pages", NUMBER, AT(bench_pages), BENCH_PAGES_MIN,
+	  BENCH_PAGES_MAX, "PAGES", "that change between two checkpoints" },
+	{ 'a', "pattern", TEXT, AT(pattern), 0, 0, "NAME",
+	  "one only: zero, same, sparse, text or random" },
+	{ 'r', "rate", NUMBER, AT(bench_rate), BENCH_RATE_MIN, BENCH_RATE_MAX,
+	  "MB/S", "send no faster; 0: as fast as it goes" },
+	{ 'i', "rounds", NUMBER, AT(bench_rounds), BENCH_ROUNDS_MIN,
+	  BENCH_ROUNDS_MOST, "N", "of which the median counts" },
+	{ 'S', "seed", NUMBER, AT(bench_seed), 0, UINT32_MAX, "N",
+	  "of the guest's contents" },
+	{ 'J', "json", TEXT, AT(json_file), 0, 0, "FILE",
+	  "write the figures there, too" },
 	{ 'u', "unsafe-policy", POLICY, AT(unsafe), 0, 0, "none|hold",
 	  "weaken the output rule, for proofs that it matters" },
 };
@@ -83,6 +99,10 @@ static const struct options defaults = {
 	.timeout_ms = TIMEOUT_MS_DEFAULT,
 	.grace_ms = GRACE_MS_DEFAULT,
 	.codec_cache_mib = CODEC_CACHE_MIB_DEFAULT,
+	.bench_size_mib = BENCH_SIZE_MIB_DEFAULT,
+	.bench_pages = BENCH_PAGES_DEFAULT,
+	.bench_rounds = BENCH_ROUNDS_DEFAULT,
+	.bench_seed = 1,
 };
 
 /* HOST, HOST:PORT, [IPV6] or [IPV6]:PORT; a bare IPv6 address too. */
@@ -162,7 +182,12 @@ static int take(const struct command *c, const struct opt *t,
 			"from %" PRIu32 " to %" PRIu32 " (%s)\n", c->name,
 			t->name, text, t->min, t->max, t->value);
 		return -1;
+	case SERVE:
+		o->serve = true;
+		/* fall through */
 	case ADDRESS:
+		if (*o->host)
+			break;
 		if (!address(text, o))
 			return 0;
 		fprintf(stderr, "kemari %s: --%s %s: must be %s with a port "
@@ -178,8 +203,9 @@ static int take(const struct command *c, const struct opt *t,
 			break;
 		return 0;
 	}
-	fprintf(stderr, "kemari %s: --%s %s: must be %s\n", c->name, t->name,
-		text, t->value);
+	fprintf(stderr, "kemari %s: --%s %s: must be %s%s\n", c->name, t->name,
+		text, t->value, t->kind == POLICY ? "" :
+		", once, and the only address");
 	return -1;
 }
 

@@ -38,6 +38,19 @@ enum {
 	CODEC_CACHE_MIB_MIN = 0,
 	CODEC_CACHE_MIB_MAX = 65536,
 	CODEC_CACHE_MIB_DEFAULT = 64,
+
+	/* kemari bench */
+	BENCH_SIZE_MIB_MIN = 16,
+	BENCH_SIZE_MIB_MAX = 16384,
+	BENCH_SIZE_MIB_DEFAULT = 256,
+	BENCH_PAGES_MIN = 1,		/* that change between checkpoints */
+	BENCH_PAGES_MAX = 4096,		/* a page in each 4 of the smallest */
+	BENCH_PAGES_DEFAULT = 1000,
+	BENCH_RATE_MIN = 0,		/* MB/s, decimal; 0: not paced */
+	BENCH_RATE_MAX = 100000,
+	BENCH_ROUNDS_MIN = 1,
+	BENCH_ROUNDS_MOST = 64,
+	BENCH_ROUNDS_DEFAULT = 5,
 };
 
 /* enum unsafe_policy - for the negative proofs only */
@@ -63,6 +76,11 @@ struct options {
 	uint32_t timeout_ms;		/* silence that makes suspicious */
 	uint32_t grace_ms;		/* from suspicion to fence */
 	uint32_t codec_cache_mib;
+	bool serve;			/* .host is --listen's, not --to's */
+	const char *pattern;		/* one only; NULL: all */
+	const char *json_file;		/* NULL none */
+	uint32_t bench_size_mib, bench_pages, bench_rate, bench_rounds;
+	uint32_t bench_seed;
 	enum unsafe_policy unsafe;
 	bool unsafe_storage;
 };
