@@ -117,10 +117,13 @@ static void on_accepted(void *arg, struct link *l, const char *peer)
 	struct server *s = arg;
 
 	(void)peer;
+	/* The one before may be over without our having heard of it. */
+	if (s->link)
+		session_next(s);
 	l->handler = (struct link_handler){
 		on_message, on_closed, on_writable, s
 	};
-	if (s->link || secondary_link_up(s->secondary, l)) {
+	if (!s->secondary || secondary_link_up(s->secondary, l)) {
 		l->ops->close(l);
 		return;
 	}

@@ -10,7 +10,8 @@
  * after STREAK pages in a row that failed, a page is tried only if PROBE bytes
  * from its middle shrink.  A delta is given up when half of the words differ;
  * after STREAK pages in a row for which keeping the bytes was in vain, only one
- * in KEEP_PROBE is kept.
+ * in KEEP_PROBE is kept.  After STRANGE pages in a row that referred to nothing,
+ * only one in HASH_PROBE is hashed; the others are not known then.
  */
 #include "replicator/codec.h"
 
@@ -28,10 +29,17 @@ enum {
 	PROBE = 512,		/* bytes */
 	PROBE_WORTH = PROBE - PROBE / 8,
 	KEEP_PROBE = 16,	/* pages */
+	STRANGE = 256,		/* pages */
+	HASH_PROBE = 8,		/* pages: the same ones for ... */
+	HASH_SAME = 16,		/* ... checkpoints, or none would be known */
 	ACCELERATION = 1,
-	WORDS = WIRE_PAGE / sizeof(uint64_t),
-	STRIDE = 32,		/* words between two looks at the count */
+	STRIDE = 256,		/* bytes between two looks at the count */
 };
+
+/* Four words at a time: the compiler's name for a vector register. */
+typedef uint32_t quad __attribute__((vector_size(16)));
+
+enum { WORDS = WIRE_PAGE / sizeof(uint32_t), QUAD = sizeof(quad) };
 
 struct codec {
 	uint64_t features;
@@ -44,8 +52,10 @@ struct codec {
 	enum wire_type type;
 	unsigned int streak;	/* pages in a row that did not compress */
 	unsigned int in_vain;	/* ... that differed from what was kept */
+	unsigned int strange;	/* ... that referred to nothing */
 	unsigned int turn;	/* of those, for KEEP_PROBE */
-	uint64_t xor[WORDS];
+	unsigned int checkpoints;
+	quad xor[WIRE_PAGE / QUAD];
 	LZ4_stream_t lz4;
 };
 
@@ -69,6 +79,7 @@ void codec_free(struct codec *c)
 void codec_next(struct codec *c)
 {
 	c->above = 0;
+	c->checkpoints++;
 	if (c->known)
 		known_next(c->known);
 }
@@ -125,15 +136,19 @@ static int try_lz4(struct codec *c, const uint8_t *page, uint8_t *out)
 /* XOR of two pages into c->xor; false: they have too little in common. */
 static bool diff(struct codec *c, const void *page, const void *before)
 {
-	const uint64_t *a = page, *b = before;
-	size_t i, k, differ = 0;
+	quad a, b, differ = { 0 };
+	size_t i, k;
 
-	for (i = 0; i < WORDS; i += STRIDE) {
-		for (k = i; k < i + STRIDE; k++) {
-			c->xor[k] = a[k] ^ b[k];
-			differ += c->xor[k] != 0;
+	for (i = 0; i < WIRE_PAGE; i += STRIDE) {
+		for (k = i; k < i + STRIDE; k += QUAD) {
+			memcpy(&a, (const uint8_t *)page + k, QUAD);
+			memcpy(&b, (const uint8_t *)before + k, QUAD);
+			a ^= b;
+			c->xor[k / QUAD] = a;
+			/* A comparison that holds is all ones: -1. */
+			differ -= (quad)(a != 0);
 		}
-		if (differ > WORDS / 2)
+		if (differ[0] + differ[1] + differ[2] + differ[3] > WORDS / 2)
 			return false;
 	}
 	return true;
@@ -198,6 +213,7 @@ static void encode_known(struct codec *c, const void *page, bool zero,
 		head->length = WIRE_HASH;
 		memcpy(data, &now, WIRE_HASH);
 		c->stats.same++;
+		c->strange = 0;
 		return;
 	} else {
 		if (kept)
@@ -206,12 +222,24 @@ static void encode_known(struct codec *c, const void *page, bool zero,
 			head->encoding = WIRE_DELTA;
 			head->length = (uint32_t)n;
 			c->stats.delta++;
+			c->strange = 0;
 		} else {
 			encode_plain(c, page, head, data);
+			c->strange++;
 		}
 		kept = worth_keeping(c, kept) ? page : NULL;
 	}
 	known_set(c->known, head->gfn, &now, kept);
+}
+
+/* May it refer to another, or another to it? */
+static bool to_be_known(struct codec *c, uint64_t gfn, bool zero)
+{
+	if (!c->known || gfn < c->above)
+		return false;
+	c->above = gfn + 1;
+	return zero || c->strange < STRANGE ||
+	       (gfn + c->checkpoints / HASH_SAME) % HASH_PROBE == 0;
 }
 
 int codec_add(struct codec *c, uint64_t gfn, const void *page)
@@ -227,9 +255,8 @@ int codec_add(struct codec *c, uint64_t gfn, const void *page)
 	}
 	zero = is_zero(page);
 	c->stats.zero += zero;
-	if (c->known && gfn >= c->above) {
+	if (to_be_known(c, gfn, zero)) {
 		encode_known(c, page, zero, &head, data);
-		c->above = gfn + 1;
 	} else {
 		if (!zero)
 			encode_plain(c, page, &head, data);
@@ -300,7 +327,7 @@ static int differs(void)
 static int decode_delta(const uint8_t *data, size_t len, const void *before,
 			uint64_t seed, void *page)
 {
-	uint64_t base[WORDS], xor[WORDS];
+	uint64_t base[WIRE_PAGE / 8], xor[WIRE_PAGE / 8];
 	size_t i;
 
 	/* Others may write to it: what is hashed is what is used. */
@@ -310,7 +337,7 @@ static int decode_delta(const uint8_t *data, size_t len, const void *before,
 		return malformed();
 	if (!is_hash_of(data, base, seed))
 		return differs();
-	for (i = 0; i < WORDS; i++)
+	for (i = 0; i < WIRE_PAGE / 8; i++)
 		xor[i] ^= base[i];
 	memcpy(page, xor, WIRE_PAGE);
 	return 0;

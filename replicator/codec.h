@@ -59,7 +59,7 @@ void codec_start(struct codec *c, void *out, enum wire_type type, uint64_t of,
  * codec_add() - Encode one page into the batch
  * @gfn:	Ascending within a checkpoint; a page whose is not stands for
  *		itself
- * @page:	WIRE_PAGE bytes; without a memory they may change meanwhile (a
+ * @page:	WIRE_PAGE bytes, aligned to 8; without a memory they may change meanwhile (a
  *		running guest): what arrives then is some mix, and the page is
  *		sent again later
  * Return: 0, or -1 with ENOBUFS: WIRE_BATCH_MAX pages are in, finish first
