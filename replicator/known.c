@@ -78,6 +78,18 @@ static void *reserve(size_t len)
 	return at == MAP_FAILED ? NULL : at;
 }
 
+/* From here on it reads as zeroes, and has no memory. */
+static void vacate(void *at, size_t len)
+{
+	if (madvise(at, len, MADV_DONTNEED))
+		memset(at, 0, len);
+}
+
+static size_t lines_of(const struct known *k)
+{
+	return k->sets * KNOWN_WAYS;
+}
+
 struct known *known_new(uint64_t seed, size_t cache)
 {
 	static const uint8_t zeroes[WIRE_PAGE];
@@ -92,8 +104,8 @@ struct known *known_new(uint64_t seed, size_t cache)
 	k->frames = GROW;
 	k->hash = reserve(k->frames * sizeof(*k->hash));
 	if (k->hash && k->sets) {
-		k->line = calloc(k->sets * KNOWN_WAYS, sizeof(*k->line));
-		k->bytes = reserve(k->sets * KNOWN_WAYS * WIRE_PAGE);
+		k->line = reserve(lines_of(k) * sizeof(*k->line));
+		k->bytes = reserve(lines_of(k) * WIRE_PAGE);
 	}
 	if (!k->hash || (k->sets && (!k->line || !k->bytes))) {
 		known_free(k);
@@ -109,9 +121,10 @@ void known_free(struct known *k)
 		return;
 	if (k->hash)
 		munmap(k->hash, k->frames * sizeof(*k->hash));
+	if (k->line)
+		munmap(k->line, lines_of(k) * sizeof(*k->line));
 	if (k->bytes)
-		munmap(k->bytes, k->sets * KNOWN_WAYS * WIRE_PAGE);
-	free(k->line);
+		munmap(k->bytes, lines_of(k) * WIRE_PAGE);
 	free(k);
 }
 
@@ -168,13 +181,10 @@ void known_forget(struct known *k)
 	if (!k->any)
 		return;
 	k->any = false;
-	/* It reads as zeroes from here on. */
-	if (madvise(k->hash, k->frames * sizeof(*k->hash), MADV_DONTNEED))
-		memset(k->hash, 0, k->frames * sizeof(*k->hash));
+	vacate(k->hash, k->frames * sizeof(*k->hash));
 	if (k->sets) {
-		memset(k->line, 0, k->sets * KNOWN_WAYS * sizeof(*k->line));
-		madvise(k->bytes, k->sets * KNOWN_WAYS * WIRE_PAGE,
-			MADV_DONTNEED);
+		vacate(k->line, lines_of(k) * sizeof(*k->line));
+		vacate(k->bytes, lines_of(k) * WIRE_PAGE);
 	}
 	for (size_t i = 0; i < k->n_excluded; i++)
 		k->hash[k->excluded[i]] = foreign;
@@ -301,7 +311,6 @@ void known_set(struct known *k, uint64_t gfn, const struct known_hash *hash,
 
 uint64_t known_bytes(const struct known *k)
 {
-	return k->leaves * WIRE_PAGE +
-	       k->sets * KNOWN_WAYS * sizeof(*k->line) +
+	return k->leaves * WIRE_PAGE + lines_of(k) * sizeof(*k->line) +
 	       k->kept * (uint64_t)WIRE_PAGE;
 }

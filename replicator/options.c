@@ -28,7 +28,7 @@ static const struct opt {
 	const char *help;
 } table[] = {
 	{ 't', "to", ADDRESS, 0, 0, 0, "HOST[:PORT]",
-	  "where `kemari receive` listens" },
+	  "where the other host listens" },
 	{ 'l', "listen", ADDRESS, 0, 0, 0, "ADDR[:PORT]",
 	  "address to listen on, of the replication network" },
 	{ 'p', "plaintext", FLAG, AT(plaintext), 0, 0, NULL,

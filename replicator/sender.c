@@ -24,6 +24,11 @@ enum sender_step {
 	SEND_END,
 };
 
+/* Pages in a message: few, so that the standby decodes while we encode, and that
+ * what was encoded is in the processor's cache when it is sent. */
+enum { BATCH = 32 };
+
+static_assert((int)BATCH <= (int)WIRE_BATCH_MAX, "it is a batch");
 static_assert((int)OUTBOX_DIGEST == (int)WIRE_DIGEST, "one digest");
 
 struct sender {
@@ -198,9 +203,10 @@ static void make_begin(struct sender *s)
 static void make_pages(struct sender *s)
 {
 	const struct outbox_checkpoint *c = outbox_checkpoint(s->outbox);
+	uint64_t end = s->page + BATCH < c->pages ? s->page + BATCH : c->pages;
 
 	codec_start(s->codec, s->message, WIRE_PAGES, c->epoch, 0);
-	while (s->page < c->pages &&
+	while (s->page < end &&
 	       !codec_add(s->codec, outbox_gfn(s->outbox, s->page),
 			  outbox_bytes(s->outbox, s->page)))
 		s->page++;
