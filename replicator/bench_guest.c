@@ -18,8 +18,6 @@ enum {
 	REC_SHELL = RECORD_TYPE_PLATFORM,	/* u64: pages */
 	REC_STATE,
 	STATE_BYTES = 4096,	/* about what a small guest's state has */
-	SPARSE_WORDS = 8,
-	WORDS = PLATFORM_PAGE / sizeof(uint64_t),
 };
 
 struct bench_guest {
@@ -55,90 +53,16 @@ uint64_t bench_now(void)
 	return clock_ns(CLOCK_MONOTONIC);
 }
 
-/* --- contents ------------------------------------------------------------- */
-
-static const char *const names[] = {
-	[BENCH_ZERO] = "zero",
-	[BENCH_SAME] = "same",
-	[BENCH_SPARSE] = "sparse",
-	[BENCH_TEXT] = "text",
-	[BENCH_RANDOM] = "random",
-};
-
-const char *bench_pattern_str(enum bench_pattern p)
-{
-	return p < BENCH_PATTERNS ? names[p] : "?";
-}
-
-/* splitmix64 */
-static uint64_t draw(uint64_t *state)
-{
-	uint64_t z = *state += 0x9e3779b97f4a7c15ull;
-
-	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
-	z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
-	return z ^ (z >> 31);
-}
-
-static void fill_random(uint8_t *page, uint64_t *rng)
-{
-	for (size_t i = 0; i < WORDS; i++) {
-		uint64_t w = draw(rng);
-
-		memcpy(page + i * sizeof(w), &w, sizeof(w));
-	}
-}
-
-/* Words of two to nine letters, a small number of them often: LZ4 makes about
- * half of it, as of source code; of prose it makes two thirds. */
-static void fill_text(uint8_t *page, uint64_t *rng)
-{
-	size_t at = 0;
-
-	while (at < PLATFORM_PAGE) {
-		uint64_t r = draw(rng);
-		uint64_t word = r % 8 ? r / 8 % 64 : r / 8 % 4096;
-		uint64_t letters = draw(&word);
-		size_t n = 2 + letters % 8;
-
-		for (; n && at < PLATFORM_PAGE; n--, letters /= 26)
-			page[at++] = (uint8_t)('a' + letters % 26);
-		if (at < PLATFORM_PAGE)
-			page[at++] = r >> 60 ? ' ' : '\n';
-	}
-}
-
-static void change_page(struct bench_guest *g, uint8_t *page)
-{
-	switch (g->k.pattern) {
-	case BENCH_ZERO:
-		memset(page, 0, PLATFORM_PAGE);
-		break;
-	case BENCH_SPARSE:
-		for (int i = 0; i < SPARSE_WORDS; i++) {
-			uint64_t r = draw(&g->rng);
-
-			memcpy(page + r % WORDS * sizeof(r), &r, sizeof(r));
-		}
-		break;
-	case BENCH_TEXT:
-		fill_text(page, &g->rng);
-		break;
-	case BENCH_RANDOM:
-		fill_random(page, &g->rng);
-		break;
-	case BENCH_SAME:
-	case BENCH_PATTERNS:
-		break;
-	}
-}
+/* --- the guest's checkpoints ------------------------------------------------ */
 
 void bench_guest_change(struct platform *p)
 {
 	struct bench_guest *g = of(p);
 
 	for (uint32_t i = 0; i < g->k.dirty; i++)
-		change_page(g, g->memory + g->list[i] * PLATFORM_PAGE);
+		bench_change_page(g->k.pattern,
+				  g->memory + g->list[i] * PLATFORM_PAGE,
+				  &g->rng);
 	g->dirty = true;
 }
 
@@ -147,8 +71,6 @@ const uint64_t *bench_guest_list(const struct platform *p, size_t *n)
 	*n = of(p)->k.dirty;
 	return of(p)->list;
 }
-
-/* --- the guest's checkpoints ------------------------------------------------ */
 
 static void start_cycle(struct bench_guest *g)
 {
@@ -553,7 +475,7 @@ static void scatter(struct bench_guest *g)
 	uint64_t part = g->pages / g->k.dirty;
 
 	for (uint32_t i = 0; i < g->k.dirty; i++)
-		g->list[i] = i * part + draw(&g->rng) % part;
+		g->list[i] = i * part + bench_draw(&g->rng) % part;
 }
 
 struct platform *bench_guest_new(const struct bench_knobs *k)
@@ -575,6 +497,8 @@ struct platform *bench_guest_new(const struct bench_knobs *k)
 	scatter(g);
 	/* What all patterns begin with, so that they cost the same at first. */
 	for (uint32_t i = 0; i < k->dirty; i++)
-		fill_random(g->memory + g->list[i] * PLATFORM_PAGE, &g->rng);
+		bench_change_page(BENCH_RANDOM,
+				  g->memory + g->list[i] * PLATFORM_PAGE,
+				  &g->rng);
 	return p;
 }

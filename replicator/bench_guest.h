@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "libxc-ext/platform.h"
+#include "replicator/bench_pattern.h"
 
 enum {
 	BENCH_GUEST_PAGES_MIN = 1 << 12,	/* 16 MiB */
@@ -21,18 +22,6 @@ enum {
 	BENCH_DIRTY_MAX = 1 << 13,	/* pages of a checkpoint */
 	BENCH_CYCLES_MAX = 4096,
 };
-
-/* What happens to a page between two checkpoints. */
-enum bench_pattern {
-	BENCH_ZERO,	/* zeroes are written */
-	BENCH_SAME,	/* the same bytes again, which do not compress */
-	BENCH_SPARSE,	/* 8 words change among such bytes */
-	BENCH_TEXT,	/* other words of a language each time */
-	BENCH_RANDOM,	/* other bytes each time, which do not compress */
-	BENCH_PATTERNS,
-};
-
-const char *bench_pattern_str(enum bench_pattern p);
 
 /** struct bench_knobs - a guest */
 struct bench_knobs {

@@ -140,9 +140,8 @@ void bench_report_target(struct bench_report *r, const char *what,
 	json_object_array_add(r->targets, o);
 }
 
-void bench_report_parts(struct bench_report *r, const struct bench_result *b)
+void bench_report_parts(const struct bench_result *b)
 {
-	(void)r;
 	printf("    commit %.3f ms: capture %.3f, then encode, send and receive %.3f of which the standby sees %.3f, verify and commit %.3f; ping-pong %.3f ms\n",
 	       b->commit_ms, b->capture_ms,
 	       b->commit_ms - b->capture_ms - b->verify_ms, b->receive_ms,

@@ -20,7 +20,7 @@ struct bench_report *bench_report_new(const char *file);
 
 /** bench_report_way() - A row of the table of patterns */
 void bench_report_way(struct bench_report *r, const struct bench_way *way,
-		      const struct bench_result *result);
+		      const struct bench_result *b);
 
 /** bench_report_baselines() - What the rows so far were measured against */
 void bench_report_baselines(struct bench_report *r);
@@ -30,8 +30,7 @@ void bench_report_target(struct bench_report *r, const char *what,
 			 double figure, double want, bool at_most);
 
 /** bench_report_parts() - What the commit of the row before consists of */
-void bench_report_parts(struct bench_report *r,
-			const struct bench_result *result);
+void bench_report_parts(const struct bench_result *b);
 
 /** bench_report_end() - Write the JSON if @whole, free.  0, or -1 with errno */
 int bench_report_end(struct bench_report *r, bool whole);

@@ -219,7 +219,7 @@ static int all_targets(const struct options *o, const struct bench_path *path,
 		       sizeof(figure));
 		bench_report_target(r, t->what, figure, t->want, t->at_most);
 		if (t->pages)
-			bench_report_parts(r, &result);
+			bench_report_parts(&result);
 	}
 	return 0;
 }

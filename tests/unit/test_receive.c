@@ -536,7 +536,7 @@ static void test_changed_references(void **state)
 
 	(void)state;
 	for (i = in->ckpt[2]; i < in->ckpt[3]; i++) {
-		for (at = 0; at + 32 < message_len(in, i); at += 3) {
+		for (at = 0; at + 32 < message_len(in, i); at += 7) {
 			standby_init(&s);
 			feed_applied(&s, in, 0, i);
 			byte = message(in, i)[32 + at] ^ 0x81;
