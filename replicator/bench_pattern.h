@@ -22,7 +22,7 @@ const char *bench_pattern_str(enum bench_pattern p);
 /** bench_change_page() - Change PLATFORM_PAGE bytes, drawing from @rng */
 void bench_change_page(enum bench_pattern p, uint8_t *page, uint64_t *rng);
 
-/** bench_draw() - A number drawn from @rng, any seed */
-uint64_t bench_draw(uint64_t *rng);
+/** bench_draw() - A number; @state: any seed, gets the next */
+uint64_t bench_draw(uint64_t *state);
 
 #endif
