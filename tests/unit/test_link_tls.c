@@ -304,7 +304,7 @@ static void on_handshake_message(int out, int version, int type,
 /* A key is used for so many records, then comes the next. */
 static void test_keys(void **state)
 {
-	struct pki_files files;
+	struct pki_files files = { 0 };
 	struct tls_config c = pki_config(&files, "ca", "b", NULL);
 	unsigned int keys = 0, got = 0;
 	struct end e = { 0 };
@@ -655,7 +655,7 @@ static void test_half_closed(void **state)
 /* A certificate that was renewed is used from the next connection on. */
 static void test_renewed(void **state)
 {
-	struct pki_files f, new;
+	struct pki_files f = { 0 }, new = { 0 };
 
 	(void)state;
 	(void)pki_config(&f, "ca", "renewed", NULL);
@@ -682,7 +682,7 @@ static void test_renewed(void **state)
 /* A certificate of the CA that says nothing of what it is for. */
 static void strip_usage(const char *ca, const char *name)
 {
-	struct pki_files f;
+	struct pki_files f = { 0 };
 	char path[PATH_MAX];
 	X509 *cert;
 	EVP_PKEY *key;

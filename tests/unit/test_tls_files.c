@@ -33,7 +33,7 @@ static void put(const char *path, const void *bytes, size_t len, mode_t mode)
 /* Each by name, value and rule (INV-32). */
 static void test_files(void **state)
 {
-	struct pki_files f, other;
+	struct pki_files f = { 0 }, other = { 0 };
 	struct tls_config c = pki_config(&f, "ca", "a", NULL), d;
 	char path[PATH_MAX + 8];
 	EVP_PKEY *key;

@@ -124,14 +124,15 @@ static void put_image_of(struct recbuf *b, bool dm)
 		[2] = { .state = KEMARI_EVTCHN_UNBOUND },
 		[3] = { .state = KEMARI_EVTCHN_VIRQ, .vcpu = 1 },
 		[4] = { .state = KEMARI_EVTCHN_IPI, .vcpu = 1 },
-		[DM_PORT] = { .state = dm ? KEMARI_EVTCHN_XEN : 0 },
-		[DM_PORT + 1] = { .state = dm ? KEMARI_EVTCHN_XEN : 0 },
-		[DM_PORT + 2] = { .state = dm ? KEMARI_EVTCHN_XEN : 0 },
-		[PIRQ_PORT] = { .state = dm ? KEMARI_EVTCHN_PIRQ : 0,
-				.virq = dm ? PIRQ : 0 },
 		[KEMARI_PORT] = { .state = KEMARI_EVTCHN_XEN },
 	};
 
+	if (dm) {
+		for (int i = 0; i <= VCPUS; i++)
+			ports[DM_PORT + i].state = KEMARI_EVTCHN_XEN;
+		ports[PIRQ_PORT].state = KEMARI_EVTCHN_PIRQ;
+		ports[PIRQ_PORT].virq = PIRQ;
+	}
 	memset(&pirqs, 0xff, sizeof(pirqs));
 	pirqs.pirq[9] = PIRQ;
 	if (dm) {
