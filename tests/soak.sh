@@ -98,6 +98,8 @@ if [ "$SERVICES" -gt 0 ]; then
 fi
 if [ "$PROTECTIONS" -gt 0 ]; then
 	once lab tests/lab/test-lab.py --all
+	once hvm tests/system/drill.py --type hvm --tries 3 \
+		--out $out/hvm.json
 	once devices env ALL=1 tests/system/devices.sh
 	once gate env MANY=1 tests/system/gate.sh
 	once io tests/system/io.py stall restarts another-disk unprotect shutdown
