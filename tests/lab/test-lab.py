@@ -513,9 +513,9 @@ CASES = (test_usage, test_up, test_exec, test_exec_concurrent,
          test_power, test_power_while_exec, test_switch,
          test_storage, test_storage_delay, test_fence, test_fence_and_back,
          test_storage_power, test_holder_dies, test_ordinary_user)
-LONG = (test_guest_again, test_console_order, test_power_while_exec,
-        test_switch, test_fence_and_back, test_storage_power,
-        test_ordinary_user)
+LONG = (test_guests, test_guest_again, test_console_order, test_freeze,
+        test_power, test_power_while_exec, test_switch, test_fence_and_back,
+        test_storage_power, test_ordinary_user)
 
 
 def main(only):
