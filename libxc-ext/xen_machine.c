@@ -5,7 +5,7 @@
  * A part of the guest's state is in a process: it is saved by way of ioemu, as
  * often as it may have changed, and loaded into the process that has waited on
  * the other host since protection began.  What it does for the guest by itself
- * is over when it has saved; so that comes first.  INV-41
+ * is over when it has saved; so that comes first.  INV-42
  */
 #include "libxc-ext/xen_platform.h"
 

@@ -7,7 +7,7 @@
  * of QEMU's firmware configuration device, which writes the bytes to memory by
  * itself, behind the page tables.  Every page is looked at again and again: one
  * that holds what was before was not in a checkpoint, or half of an I/O
- * request was.  INV-41
+ * request was.  INV-42
  *
  * QEMU as the processor (the lab's) looks into the table of permitted ports
  * only while the task register is not marked busy, which it is in a state that

@@ -101,6 +101,9 @@ check_invariants()
 {
 	local n all
 	all=$(grep -o '^| INV-[0-9]*' docs/INVARIANTS.md | grep -o 'INV-[0-9]*')
+	for n in $(sort <<<"$all" | uniq -d); do
+		finding "$n stands twice in docs/INVARIANTS.md"
+	done
 	for n in $(files '*.c' '*.h' '*.sh' '*.py' '*.md' | xargs grep -oh \
 		'INV-[0-9]\+' | sort -u); do
 		grep -qx "$n" <<<"$all" ||

@@ -4,7 +4,7 @@
  *
  * I/O requests are what a device model does for a guest: it is asked by way of
  * a page that Xen shares with it.  One that is under way is in no save record,
- * so none may be when a checkpoint is taken.  Upholds INV-41.
+ * so none may be when a checkpoint is taken.  Upholds INV-42.
  *
  * A guest may have lines of the emulated interrupt controller as event
  * channels: a pirq stands for a line, a channel may be bound to the pirq.
